@@ -1,0 +1,157 @@
+"""The catalogue of every metric: name, kind, unit, labels, meaning. One class per process; series of closed enums start at zero.
+
+Every process makes its own from a registry that is passed in; nothing is global.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from opinion.errors import Reason
+from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Lane, Severity
+
+disable_created_metrics()
+
+AGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
+"""End-to-end seconds, around the aim of 15 s."""
+STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+"""Seconds of one step of one batch."""
+SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TOKEN_BUCKETS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+MAX_SUBJECT_LABELS = 200
+"""Most subjects that get series of their own (topics and configured watches); the rest are `other`."""
+
+FETCH_OUTCOMES = (
+    "ok",
+    "not_modified",
+    "empty",
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.SOURCE_RATE_LIMITED,
+    Reason.SOURCE_WALLED,
+    Reason.SOURCE_GONE,
+    Reason.PAGE_CHANGED,
+    Reason.BODY_TOO_LARGE,
+    Reason.ADDRESS_REFUSED,
+    Reason.UNEXPECTED,
+)
+"""How a poll can end: the closed set of the `outcome` label."""
+SOURCE_STATES = ("ok", "silent", "stale", "partial", "walled", "broken", "off")
+DEAD_REASONS = (
+    Reason.UNDECODABLE,
+    Reason.UNKNOWN_SCHEMA,
+    Reason.INVALID_RECORD,
+    Reason.EMPTY_DOCUMENT,
+    Reason.POISON_TEXT,
+    Reason.INFERENCE,
+    Reason.UNEXPECTED,
+)
+
+
+class ScraperMetrics:
+    """What the scraper shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.fetches = Counter("yuqing_scraper_fetches", "Polls by how they ended.", ["source", "outcome"], registry=registry)
+        self.documents = Counter("yuqing_scraper_documents", "Documents published and acknowledged by Kafka.", ["source"], registry=registry)
+        self.fetch_duration = Histogram("yuqing_scraper_fetch_duration_seconds", "Length of a fetch.", ["source"], buckets=AGE_BUCKETS, registry=registry)
+        self.last_document = Gauge("yuqing_scraper_last_document_timestamp_seconds", "When the newest fresh document was fetched.", ["source"], registry=registry)
+        self.state = Gauge("yuqing_source_state", "1 for the state the source is in, else 0.", ["source", "state"], registry=registry)
+        self.dropped = Counter("yuqing_scraper_items_dropped", "Items of a body that became no document.", ["source", "reason"], registry=registry)
+        self.producer_rebuilds = Counter("yuqing_producer_rebuilds", "Times the Kafka producer was built anew after a fatal error.", registry=registry)
+
+    def start_source(self, source: str) -> None:
+        """Create the series of one source at zero."""
+        for outcome in FETCH_OUTCOMES:
+            self.fetches.labels(source, str(outcome))
+        self.documents.labels(source)
+        self.set_state(source, "ok")
+
+    def set_state(self, source: str, state: str) -> None:
+        """Show the state the source is in, one of SOURCE_STATES."""
+        for known in SOURCE_STATES:
+            self.state.labels(source, known).set(1 if known == state else 0)
+
+
+class WorkerMetrics:
+    """What a Faust worker shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.scored = Counter("yuqing_documents_scored", "Documents judged.", ["sentiment", "kind"], registry=registry)
+        self.batch_documents = Histogram("yuqing_inference_batch_documents", "Documents in one forward pass.", buckets=SIZE_BUCKETS, registry=registry)
+        self.batch_tokens = Histogram("yuqing_inference_batch_tokens", "Tokens in one forward pass, padding counted.", buckets=TOKEN_BUCKETS, registry=registry)
+        self.inference_duration = Histogram(
+            "yuqing_inference_duration_seconds", "Length of a step of the judgement of a batch.", ["step"], buckets=STEP_BUCKETS, registry=registry
+        )
+        self.document_age = Histogram("yuqing_document_age_seconds", "Age of a document since it was fetched, when a stage ended.", ["stage"], buckets=AGE_BUCKETS, registry=registry)
+        self.dead_letters = Counter("yuqing_dead_letters", "Records put aside, by reason.", ["reason"], registry=registry)
+        self.lag = Gauge("yuqing_consumer_lag_records", "Records of a partition not yet worked on.", ["topic", "partition"], registry=registry)
+        self.last_progress = Gauge("yuqing_consumer_last_progress_timestamp_seconds", "When a partition last moved on, or was last seen empty.", ["topic", "partition"], registry=registry)
+        self.window_script = Histogram("yuqing_window_script_duration_seconds", "Length of one pipeline of window scripts.", buckets=STEP_BUCKETS, registry=registry)
+        self.not_counted = Counter("yuqing_documents_not_counted", "Documents judged but left out of the windows, by reason.", ["reason"], registry=registry)
+        self.retries = Counter("yuqing_retries", "Batches tried again in place, by reason.", ["reason"], registry=registry)
+        self.producer_rebuilds = Counter("yuqing_producer_rebuilds", "Times the Kafka producer was built anew after a fatal error.", registry=registry)
+        self.model_info = Gauge("yuqing_model_info", "1 for the model in use.", ["model", "revision", "backend", "device"], registry=registry)
+        for sentiment in ("negative", "neutral", "positive"):
+            for kind in DocumentKind:
+                self.scored.labels(sentiment, kind.value)
+        for reason in DEAD_REASONS:
+            self.dead_letters.labels(reason.value)
+        for step in ("tokenise", "forward", "entities", "stories"):
+            self.inference_duration.labels(step)
+        for stage in ("scored", "counted"):
+            self.document_age.labels(stage)
+        for reason_text in ("stale", "deleted", "update"):
+            self.not_counted.labels(reason_text)
+        for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.INFERENCE, Reason.UNEXPECTED):
+            self.retries.labels(reason.value)
+
+
+class AlerterMetrics:
+    """What the alerter shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.topic_documents = Gauge("yuqing_topic_documents", "Tellings in the window.", ["subject", "window"], registry=registry)
+        self.topic_negative = Gauge("yuqing_topic_negative_ratio", "Share of negatives in the window.", ["subject", "window"], registry=registry)
+        self.topic_baseline = Gauge("yuqing_topic_baseline_ratio", "Share of negatives expected.", ["subject"], registry=registry)
+        self.topic_score = Gauge("yuqing_topic_spike_score", "-log10 of the window's tail probability.", ["subject", "lane"], registry=registry)
+        self.firing = Gauge("yuqing_alerts_firing", "Alerts that are on.", ["severity"], registry=registry)
+        self.transitions = Counter("yuqing_alert_transitions", "Alert transitions written.", ["status", "severity"], registry=registry)
+        self.tick_duration = Histogram("yuqing_detection_tick_duration_seconds", "Length of one look at the windows.", buckets=STEP_BUCKETS, registry=registry)
+        self.alert_delay = Histogram("yuqing_alert_delay_seconds", "From the fetch of the newest evidence to the transition.", buckets=AGE_BUCKETS, registry=registry)
+        self.deliveries = Counter("yuqing_deliveries", "Tries to tell a receiver, by how they ended.", ["channel", "outcome"], registry=registry)
+        self.delivery_duration = Histogram("yuqing_delivery_duration_seconds", "Length of one try.", ["channel"], buckets=AGE_BUCKETS, registry=registry)
+        self.queue_length = Gauge("yuqing_delivery_queue_length", "Deliveries not yet settled.", registry=registry)
+        self.oldest_age = Gauge("yuqing_delivery_oldest_age_seconds", "Age of the oldest delivery not yet settled.", registry=registry)
+        self.breakers_open = Gauge("yuqing_delivery_breakers_open", "Endpoints not being called because they keep failing.", registry=registry)
+        self.watermark = Gauge("yuqing_watermark_timestamp_seconds", "Event time up to which the windows are complete.", registry=registry)
+        self.blind = Gauge("yuqing_detection_blind", "1 while the inputs are not alive, so that silence means nothing.", registry=registry)
+        self.tick_errors = Counter("yuqing_detection_tick_errors", "Looks at the windows that failed, by reason.", ["reason"], registry=registry)
+        for severity in Severity:
+            self.firing.labels(severity.value)
+            for status in AlertStatus:
+                self.transitions.labels(status.value, severity.value)
+        for outcome in DeliveryOutcome:
+            self.deliveries.labels("webhook", outcome.value)
+        for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.UNEXPECTED):
+            self.tick_errors.labels(reason.value)
+        self._lanes = tuple(lane.value for lane in Lane)
+
+
+def subject_label(subject: str, known: Iterable[str]) -> str | None:
+    """The label of a subject: itself for topics and known watches, None for entities, `other` past the cap.
+
+    >>> subject_label("entity:XNAS:AAPL", [])
+    >>> subject_label("topic:Macro", ["topic:Macro"])
+    'topic:Macro'
+    """
+    if subject.startswith("entity:"):
+        return None
+    allowed = list(known)[:MAX_SUBJECT_LABELS]
+    return subject if subject in allowed else "other"
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """The registry in Prometheus' text format."""
+    return generate_latest(registry)

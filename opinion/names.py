@@ -1,0 +1,190 @@
+"""The only place that names a Kafka topic, a Redis key or a consumer group.
+
+Every key of one subject shares the hash tag `{subject}`, so that one script may touch them all in a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """All names of one installation. `namespace` keeps two of them apart on shared servers."""
+
+    namespace: str = "yuqing"
+
+    @property
+    def documents(self) -> str:
+        """Topic of Documents."""
+        return f"{self.namespace}.documents.v1"
+
+    @property
+    def scored(self) -> str:
+        """Topic of ScoredDocuments."""
+        return f"{self.namespace}.scored.v1"
+
+    @property
+    def alerts(self) -> str:
+        """Topic of alert transitions."""
+        return f"{self.namespace}.alerts.v1"
+
+    @property
+    def dead(self) -> str:
+        """Topic of dead letters."""
+        return f"{self.namespace}.dead.v1"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics."""
+        return (self.documents, self.scored, self.alerts, self.dead)
+
+    @property
+    def worker_group(self) -> str:
+        """Consumer group of the Faust workers (Faust's app id)."""
+        return f"{self.namespace}-worker"
+
+    @property
+    def deliver_group(self) -> str:
+        """Consumer group that turns alert transitions into deliveries."""
+        return f"{self.namespace}-deliver"
+
+    @property
+    def prefix(self) -> str:
+        """What every Redis key begins with."""
+        return "y:" if self.namespace == "yuqing" else f"y:{self.namespace}:"
+
+    def _subject(self, subject: str, part: str) -> str:
+        return f"{self.prefix}{{{subject}}}:{part}"
+
+    def quarter(self, subject: str, quarter: int) -> str:
+        """Hash of the 15 one-minute panes of the quarter hour that begins at `quarter` (epoch seconds)."""
+        return self._subject(subject, f"q:{quarter}")
+
+    def quarters(self, subject: str) -> str:
+        """Sorted set of the quarters that exist, by their begin."""
+        return self._subject(subject, "quarters")
+
+    def sketch(self, subject: str, what: str, quarter: int) -> str:
+        """HyperLogLog of `what` (stories, publishers, authors) told negatively in a quarter."""
+        return self._subject(subject, f"hll:{what}:{quarter}")
+
+    def tellings(self, subject: str, day: int) -> str:
+        """Hash of what was counted on event day `day`: (story, publisher) and documents."""
+        return self._subject(subject, f"told:{day}")
+
+    def fence(self, subject: str) -> str:
+        """Hash partition -> last applied offset of the scored topic."""
+        return self._subject(subject, "fence")
+
+    def evidence(self, subject: str) -> str:
+        """Sorted set of negative documents, by event time."""
+        return self._subject(subject, "evidence")
+
+    @property
+    def changed(self) -> str:
+        """Sorted set of subjects, by when their panes last changed (store sequence)."""
+        return f"{self.prefix}changed"
+
+    @property
+    def changes(self) -> str:
+        """Counter behind `changed`."""
+        return f"{self.prefix}changes"
+
+    @property
+    def marks(self) -> str:
+        """Hash `topic-partition` -> progress of the worker that owns it."""
+        return f"{self.prefix}marks"
+
+    @property
+    def episodes(self) -> str:
+        """Hash subject -> state of its alert."""
+        return f"{self.prefix}episodes"
+
+    @property
+    def alerts_index(self) -> str:
+        """Sorted set of alert ids, by when they last changed."""
+        return f"{self.prefix}alerts"
+
+    def alert(self, alert_id: str) -> str:
+        """The newest transition of one alert."""
+        return f"{self.prefix}alert:{alert_id}"
+
+    @property
+    def subscriptions(self) -> str:
+        """Hash subscription id -> subscription."""
+        return f"{self.prefix}subscriptions"
+
+    @property
+    def due(self) -> str:
+        """Sorted set of delivery ids, by when they are due."""
+        return f"{self.prefix}due"
+
+    @property
+    def deliveries_index(self) -> str:
+        """Sorted set of delivery ids, by when they were made."""
+        return f"{self.prefix}deliveries"
+
+    def delivery(self, delivery_id: str) -> str:
+        """One delivery."""
+        return f"{self.prefix}delivery:{delivery_id}"
+
+    def delivery_payload(self, delivery_id: str) -> str:
+        """The body of one delivery, as first rendered."""
+        return f"{self.prefix}payload:{delivery_id}"
+
+    @property
+    def leader(self) -> str:
+        """Lock of the alerter that decides."""
+        return f"{self.prefix}leader"
+
+    @property
+    def leader_token(self) -> str:
+        """Counter of leaderships: the fencing token."""
+        return f"{self.prefix}leader:token"
+
+    def story(self, story_id: str) -> str:
+        """Set of documents that tell a story."""
+        return f"{self.prefix}{{story:{story_id}}}"
+
+    def cursor(self, source: str) -> str:
+        """Hash feed -> validators and what was seen."""
+        return f"{self.prefix}cursor:{source}"
+
+    def seen(self, source: str, day: int) -> str:
+        """Hash doc_id -> content hash of items published on wall day `day`."""
+        return f"{self.prefix}seen:{source}:{day}"
+
+    @property
+    def sources(self) -> str:
+        """Hash feed -> health."""
+        return f"{self.prefix}sources"
+
+
+def digest(text: str, *, chars: int = 16) -> str:
+    """The first `chars` hex digits of the text's sha256: a short derived id.
+
+    >>> digest("a", chars=8)
+    'ca978112'
+    """
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:chars]
+
+
+def doc_id_of(source: str, native_id: str) -> str:
+    """The id of an item: the same for the same item, for ever.
+
+    >>> doc_id_of("feed", "https://example.org/1")
+    'feed:18c17418f5ad82f063ef70de0bd2d3e7'
+    """
+    return f"{source}:{digest(native_id, chars=32)}"
+
+
+def alert_id_of(subject: str, lane: str, bucket: int) -> str:
+    """The id of an alert: derived from what surged and in which re-arm period it began, so that a replay gives it again."""
+    return "al_" + digest(f"{subject}\n{lane}\n{bucket}", chars=24)
+
+
+def delivery_id_of(alert_id: str, sequence: int, subscription_id: str) -> str:
+    """The id of a delivery and its `webhook-id`: the same on every try."""
+    return "msg_" + digest(f"{alert_id}\n{sequence}\n{subscription_id}", chars=32)

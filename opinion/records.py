@@ -1,0 +1,416 @@
+"""The records that flow one way: Document, ScoredDocument, Window, Spike, Alert, Delivery. Frozen; one line a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""An aware instant; on the wire RFC 3339."""
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+"""A number in [0, 1]."""
+
+SCHEMA = 1
+"""The major version of every record written by this program."""
+
+TOPICS: tuple[str, ...] = (
+    "Analyst Update",
+    "Fed | Central Banks",
+    "Company | Product News",
+    "Treasuries | Corporate Debt",
+    "Dividend",
+    "Earnings",
+    "Energy | Oil",
+    "Financials",
+    "Currencies",
+    "General News | Opinion",
+    "Gold | Metals | Materials",
+    "IPO",
+    "Legal | Regulation",
+    "M&A | Investments",
+    "Macro",
+    "Markets",
+    "Politics",
+    "Personnel Change",
+    "Stock Commentary",
+    "Stock Movement",
+)
+"""The 20 topics, in the label order of the public set that named them (twitter-financial-news-topic)."""
+
+
+class Op(StrEnum):
+    """What a document record says about the item."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class DocumentKind(StrEnum):
+    """What sort of text it is."""
+
+    NEWS = "news"
+    FLASH = "flash"
+    FILING = "filing"
+    SOCIAL = "social"
+    QA = "qa"
+
+
+class PaneKind(StrEnum):
+    """The two registers that a pane keeps apart."""
+
+    NEWS = "news"
+    SOCIAL = "social"
+
+    @staticmethod
+    def of(kind: DocumentKind) -> PaneKind:
+        """The register that a document kind is counted in.
+
+        >>> PaneKind.of(DocumentKind.QA).value
+        'social'
+        """
+        return PaneKind.SOCIAL if kind in (DocumentKind.SOCIAL, DocumentKind.QA) else PaneKind.NEWS
+
+
+class Precision(StrEnum):
+    """How exact a publication time is."""
+
+    SECOND = "s"
+    MINUTE = "min"
+    DAY = "day"
+
+
+class Engagement(Struct, frozen=True, omit_defaults=True):
+    """How people reacted, as far as the source says. None is unknown, never 0."""
+
+    likes: int | None = None
+    reposts: int | None = None
+    replies: int | None = None
+    quotes: int | None = None
+    views: int | None = None
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """One item as a source published it. Kafka `yuqing.documents.v1`, key `doc_id`."""
+
+    schema: int = SCHEMA
+    op: Op = Op.CREATE
+    doc_id: str  # `<source>:<32 hex of sha256(native_id)>`; the same item has the same id for ever
+    source: str  # adapter name
+    publisher: str  # who published it: the host of the link for feeds
+    kind: DocumentKind
+    native_id: str  # the source's own id
+    url: str | None = None  # as given
+    canonical_url: str | None = None  # without trackers, fragment and default port
+    title: str = ""  # plain text, NFC
+    text: str = ""  # plain text, NFC; empty only where the title is not
+    lang: str = "und"  # BCP 47: en, zh-Hans, zh-Hant, und
+    published_at: Instant | None = None  # None where no trusted time was given; never a guess
+    published_precision: Precision | None = None
+    fetched_at: Instant  # when the bytes arrived
+    symbols: list[str] = field(default_factory=list)  # native tags only, e.g. `XSHG:600519`
+    author_hash: str | None = None  # HMAC-SHA-256 keyed per source; never a handle
+    engagement: Engagement | None = None
+    parent_id: str | None = None  # reply or repost of
+    version: int = 1  # edits raise it
+    content_hash: str = ""  # of the normalised title and text
+    labels: dict[str, Any] = field(default_factory=dict)  # what the source itself says
+    extra: dict[str, Any] = field(default_factory=dict)  # provenance: http_status, charset, truncated, adapter_version
+
+
+class Sentiment(Struct, frozen=True):
+    """Calibrated probabilities that sum to 1, for a holder of the asset or company spoken of."""
+
+    negative: Probability
+    neutral: Probability
+    positive: Probability
+
+    @property
+    def polarity(self) -> float:
+        """Positive minus negative, in [-1, 1]."""
+        return self.positive - self.negative
+
+    @property
+    def label(self) -> str:
+        """The most probable of the three; on a tie the worse one."""
+        best = max(self.negative, self.neutral, self.positive)
+        if best == self.negative:
+            return "negative"
+        return "neutral" if best == self.neutral else "positive"
+
+
+class EntityMention(Struct, frozen=True):
+    """A company or asset named in a text."""
+
+    id: str  # `<MIC>:<code>`, e.g. `XNAS:AAPL`
+    name: str
+    relevance: Probability  # 1 where the text is about it, little in a round-up
+    sentiment: Sentiment
+
+
+class Evidence(Struct, frozen=True):
+    """A span of the text that spoke for the winning sentiment."""
+
+    text: str
+    start: int  # characters from the beginning of the judged text
+    end: int  # exclusive
+    weight: float  # change of the winning log-probability when the span is left out
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """What the model says of one text. `yuqing score` prints these fields."""
+
+    sentiment: Sentiment
+    polarity: float  # positive - negative, in [-1, 1]
+    topics: dict[str, float]  # all 20, sum 1
+    topic: str  # the best
+    entities: list[EntityMention] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)  # windows this text counts in: `topic:..`, `entity:..`
+    story_id: str = ""
+    story_size: int = 1  # tellings of the story so far, this one included
+    novelty: float = 1.0  # 1 for the first telling, falling with repeats
+    model: str = ""  # `name@revision`
+    backend: str = ""
+
+
+class ScoredDocument(Struct, frozen=True, kw_only=True):
+    """A document with its judgement. Kafka `yuqing.scored.v1`, key `doc_id`."""
+
+    schema: int = SCHEMA
+    document: Document
+    event_at: Instant  # architecture: published_at where it can be trusted, else fetched_at
+    counted: bool = True  # False: published more than 24 h before it was fetched; stored, not counted
+    sentiment: Sentiment
+    polarity: float
+    topics: dict[str, float]
+    topic: str
+    entities: list[EntityMention] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    story_id: str = ""
+    story_size: int = 1
+    novelty: float = 1.0
+    model: str = ""
+    backend: str = ""
+    scored_at: Instant
+
+
+class Counts(Struct, frozen=True):
+    """What happened in one pane, for one register. All integers, so that order of arrival cannot change a sum."""
+
+    documents: int = 0  # distinct documents, copies included
+    total: int = 0  # tellings: one per story and publisher
+    negative: int = 0
+    neutral: int = 0
+    positive: int = 0
+    polarity_e6: int = 0  # sum of polarity, in millionths
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together.
+
+        >>> Counts(total=2, negative=1) + Counts(total=1)
+        Counts(documents=0, total=3, negative=1, neutral=0, positive=0, polarity_e6=0)
+        """
+        return Counts(
+            documents=self.documents + other.documents,
+            total=self.total + other.total,
+            negative=self.negative + other.negative,
+            neutral=self.neutral + other.neutral,
+            positive=self.positive + other.positive,
+            polarity_e6=self.polarity_e6 + other.polarity_e6,
+        )
+
+
+class Pane(Struct, frozen=True, kw_only=True):
+    """One minute of event time for one subject: [start_at, start_at + 60 s)."""
+
+    subject: str
+    start_at: Instant
+    kinds: Mapping[PaneKind, Counts]
+
+    @property
+    def counts(self) -> Counts:
+        """Both registers together."""
+        return sum(self.kinds.values(), Counts())
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """A sum of panes: [start_at, start_at + width_s)."""
+
+    subject: str
+    start_at: Instant
+    width_s: int
+    counts: Counts
+    stories: int  # distinct among tellings
+    publishers: int
+    authors: int
+
+
+class Lane(StrEnum):
+    """Which rule spoke."""
+
+    SHARE = "share"
+    COUNT = "count"
+
+
+class Spike(Struct, frozen=True, kw_only=True):
+    """What a lane says of one subject at one instant: the most surprising of its windows."""
+
+    subject: str
+    lane: Lane
+    at: Instant
+    width_s: int
+    total: int
+    negative: int
+    expected_negative: float
+    baseline_ratio: float
+    ratio: float
+    lift: float  # ratio / baseline_ratio
+    p_value: float
+    score: float  # -log10 p_value
+    stories: int
+    publishers: int
+    authors: int
+
+
+class Severity(StrEnum):
+    """How bad, from score and breadth."""
+
+    WARNING = "warning"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class AlertStatus(StrEnum):
+    """What a transition says."""
+
+    FIRING = "firing"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+class TransitionReason(StrEnum):
+    """Why a transition was made."""
+
+    THRESHOLD_PASSED = "threshold_passed"
+    SCORE_GREW = "score_grew"
+    SEVERITY_ROSE = "severity_rose"
+    CALM_AGAIN = "calm_again"
+
+
+class AlertWindow(Struct, frozen=True, kw_only=True):
+    """The numbers an alert stands on; each can be recomputed from the stored panes."""
+
+    start_at: Instant
+    width_s: int
+    total: int
+    negative: int
+    ratio: float
+    baseline_ratio: float
+    expected_negative: float
+    lift: float
+    p_value: float
+    score: float
+    stories: int
+    publishers: int
+    authors: int
+
+
+class Trend(Struct, frozen=True, kw_only=True):
+    """Least-squares slope of the negative ratio, per hour, with its 95 % interval."""
+
+    slope_per_hour: float
+    slope_low: float
+    slope_high: float
+
+
+class AlertEvidence(Struct, frozen=True, kw_only=True):
+    """A stored document that an alert points at."""
+
+    doc_id: str
+    title: str
+    url: str | None
+    publisher: str
+    published_at: Instant | None
+    lang: str
+    negative: Probability
+    story_size: int
+    why: list[str] = field(default_factory=list)  # the words that decided; empty where not computed
+    story_id: str = ""
+    fetched_at: Instant | None = None
+
+
+class AlertLinks(Struct, frozen=True, kw_only=True):
+    """Where to look further."""
+
+    console: str
+    api: str
+
+
+class Alert(Struct, frozen=True, kw_only=True):
+    """One transition of one alert, complete. Kafka `yuqing.alerts.v1`, key `alert_id`; `data` of the webhook."""
+
+    schema: int = SCHEMA
+    alert_id: str
+    sequence: int  # 1 for the first transition of an alert
+    subject: str
+    subject_name: str
+    severity: Severity
+    status: AlertStatus
+    reason: TransitionReason
+    lane: Lane
+    started_at: Instant
+    updated_at: Instant
+    ended_at: Instant | None = None
+    window: AlertWindow
+    trend: Trend | None = None  # None where fewer than three panes hold documents
+    summary: str  # one sentence made of these numbers
+    summary_zh: str = ""  # the same in Chinese
+    evidence: list[AlertEvidence] = field(default_factory=list)
+    acknowledged_by: str | None = None
+    links: AlertLinks
+    rules_version: str = ""
+
+
+class DeliveryOutcome(StrEnum):
+    """How a try to tell a receiver ended; also the metric label."""
+
+    DELIVERED = "delivered"
+    UNAVAILABLE = "unavailable"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+    GONE = "gone"
+    ADDRESS_REFUSED = "address_refused"
+    EXHAUSTED = "exhausted"
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One transition on its way to one subscription."""
+
+    delivery_id: str  # also the `webhook-id`: derived from alert_id, sequence, subscription
+    alert_id: str
+    sequence: int
+    subscription_id: str
+    attempts: int = 0
+    created_at: Instant
+    due_at: Instant | None = None  # None once settled
+    outcome: DeliveryOutcome | None = None  # of the last try; None before the first
+    detail: str = ""  # one line about the last try; no secret, no query string
+    settled_at: Instant | None = None
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that could not be worked on. Kafka `yuqing.dead.v1`, key `topic/partition/offset`."""
+
+    schema: int = SCHEMA
+    topic: str
+    partition: int
+    offset: int
+    reason: str  # a value of errors.Reason
+    detail: str
+    value_base64: str  # the bytes as they came
+    key_base64: str | None = None
+    at: Instant

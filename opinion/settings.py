@@ -1,0 +1,237 @@
+"""Typed settings: `YUQING_*` environment variables win over `yuqing.toml`. Built in the entry points and passed down."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from opinion.clock import Clock, ScaledClock, SystemClock
+from opinion.errors import ConfigError
+from opinion.names import Names
+
+PREFIX = "YUQING_"
+CONFIG_VARIABLE = "YUQING_CONFIG"
+"""Names the configuration file; without it `./yuqing.toml` is read where it exists."""
+
+
+def default_data_dir() -> Path:
+    """Where state lives when nobody says otherwise: `$XDG_DATA_HOME/yuqing`, else `~/.local/share/yuqing`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "yuqing"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Feed(_Strict):
+    """One RSS, Atom, RDF or JSON feed to poll."""
+
+    url: str = Field(description="Address of the feed, http or https.")
+    name: str = Field("", description="What to call it in `status` and metrics; empty: the host of the address.")
+    kind: Literal["news", "flash", "filing", "social", "qa"] = Field("news", description="What sort of text it carries.")
+    lang: str = Field("", description="BCP 47 language of its texts; empty: found per text.")
+    publisher: str = Field("", description="Who publishes it; empty: the host of each link.")
+    interval_s: float | None = Field(None, ge=0.2, description="Seconds between polls; empty: `poll_interval_s`.")
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            msg = f"{url!r} is not an http or https address"
+            raise ValueError(msg)
+        return url
+
+
+class SubscriptionSetting(_Strict):
+    """A webhook that is always there, beside those added through the API."""
+
+    name: str = Field(description="Unique name; its id derives from it.")
+    url: str = Field(description="Where alerts are posted.")
+    secret: SecretStr = Field(description="`whsec_` and base64 of 24 to 64 bytes; signs every message.")
+    subjects: list[str] = Field(default_factory=lambda: ["*"], description="Globs; any match is enough.")
+    severity_at_least: Literal["warning", "high", "critical"] = Field("warning", description="Less severe alerts are not sent.")
+    send_resolved: bool = Field(True, description="Also tell when it is over.")
+
+
+class Settings(_Strict):
+    """Every setting, with its default, unit and cost."""
+
+    kafka: str | None = Field(None, description="Bootstrap servers `host:port,..`; empty: `yuqing up` runs a broker of its own.")
+    redis: str | None = Field(None, description="`redis://host:port/db`; empty: `yuqing up` runs a server of its own.")
+    data_dir: Path = Field(default_factory=default_data_dir, description="State of the embedded servers, tokens, the unpacked model (500 MB).")
+    model_dir: Path | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
+    namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
+    partitions: int = Field(4, ge=1, le=512, description="Partitions of new topics: the number of workers that can share the work.")
+    replication: int = Field(1, ge=1, le=5, description="Copies of new topics; 3 on a real cluster.")
+
+    model: str = Field("default", description="`default` (multilingual-e5-small with our heads) or a directory of the same form.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; auto takes a GPU when there is one.")
+    threads: int = Field(0, ge=0, description="CPU threads of the model; 0: one per core.")
+    max_tokens: int = Field(128, ge=16, le=512, description="Longest text judged, in tokens: title and lead. Cost grows in proportion.")
+    batch_tokens: int = Field(4096, ge=64, description="Tokens (padding counted) in one forward pass. More memory, a little more speed.")
+    batch_documents: int = Field(64, ge=1, le=4096, description="Most records an agent takes at once.")
+    batch_wait_s: float = Field(0.2, gt=0, le=1, description="Longest wait for a batch to fill; part of every alert's delay.")
+    agents: Annotated[list[Literal["score", "aggregate"]], Field(min_length=1)] = Field(
+        ["score", "aggregate"], description="What a worker runs: GPU hosts `score`, cheap hosts `aggregate`."
+    )
+    session_timeout_s: float = Field(30, ge=6, description="How long Kafka waits for a silent worker before another takes over.")
+
+    sources: list[Feed] = Field(default_factory=list, description="Feeds to poll. In the environment: JSON, or addresses separated by commas.")
+    poll_interval_s: float = Field(60, ge=0.2, description="Seconds between two polls of a feed, before jitter of a fifth.")
+    fetch_deadline_s: float = Field(20, gt=0, description="Longest a fetch may take in all.")
+    max_body_bytes: int = Field(15_000_000, ge=1_000, description="Longest decoded body of a feed.")
+    user_agent: str = Field("yuqing/0.1 (public-opinion monitor; contact not set)", description="How we introduce ourselves; add your contact address.")
+    allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses.")
+
+    rules: Path | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")
+    tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows.")
+    subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
+    allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses.")
+    console_url: str = Field("", description="Address people reach the alerter at, for links; empty: the API's own.")
+
+    api_host: str = Field("127.0.0.1", description="Address the alerter's API, and every /metrics, listens on.")
+    api_port: int = Field(8600, ge=0, le=65535, description="Port of the alerter: API, console, metrics.")
+    api_token: SecretStr | None = Field(None, description="Bearer token of the API; empty: made at first start, kept in the data directory.")
+    scraper_port: int = Field(8601, ge=0, le=65535, description="Port of the scraper's metrics.")
+    worker_port: int = Field(8602, ge=0, le=65535, description="Port of the first worker's metrics; further workers count up.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line that is written.")
+
+    clock_starts_at: AwareDatetime | None = Field(None, description="Replays only: the instant at which the scaled clock began.")
+    clock_wall_at: AwareDatetime | None = Field(None, description="Replays only: the wall time of that instant.")
+    clock_speed: float = Field(1.0, gt=0, description="Replays only: seconds of our time per second of wall time.")
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        if isinstance(value, str) and not value.lstrip().startswith("["):
+            return [{"url": url.strip()} for url in value.split(",") if url.strip()]
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("agents", "subscriptions", mode="before")
+    @classmethod
+    def _lists(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
+
+    @property
+    def names(self) -> Names:
+        """Topics, keys and groups of this installation."""
+        return Names(self.namespace)
+
+    @property
+    def models_dir(self) -> Path:
+        """Where unpacked models are cached."""
+        return self.model_dir or self.data_dir / "models"
+
+    def clock(self) -> Clock:
+        """The wall clock, or the scaled one of a replay."""
+        if self.clock_starts_at is None or self.clock_wall_at is None:
+            return SystemClock()
+        return ScaledClock(wall_at=self.clock_wall_at, starts_at=self.clock_starts_at, speed=self.clock_speed)
+
+    def require_servers(self) -> tuple[str, str]:
+        """Kafka and Redis addresses, for a process that does not start servers itself.
+
+        Errors:
+            ConfigError: one is not set.
+        """
+        if not self.kafka or not self.redis:
+            missing = "kafka" if not self.kafka else "redis"
+            msg = f"`{missing}` is not set: set {PREFIX}{missing.upper()}, or run `yuqing up`, which brings its own"
+            raise ConfigError(msg)
+        return self.kafka, self.redis
+
+    def as_environment(self) -> dict[str, str]:
+        """The settings that differ from their defaults, as environment variables for a child process. Holds secrets."""
+        variables: dict[str, str] = {}
+        for key in self.model_fields_set:
+            value = getattr(self, key)
+            if value is not None:
+                variables[PREFIX + key.upper()] = _as_text(value)
+        return variables
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list):
+        return json.dumps([_plain(item) for item in value], ensure_ascii=False)
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """The settings: `overrides` win over the environment, which wins over the file.
+
+    Errors:
+        ConfigError: an unknown key (the message names the nearest known one) or a wrong value (it names the key).
+    """
+    environment = os.environ if environment is None else environment
+    path = environment.get(CONFIG_VARIABLE)
+    values = _from_file(Path(path or "yuqing.toml"), required=path is not None)
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        key = variable.removeprefix(PREFIX).lower()
+        if key not in Settings.model_fields:
+            raise ConfigError(_unknown(variable, [PREFIX + name.upper() for name in Settings.model_fields]))
+        if text:
+            values[key] = text
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+    except json.JSONDecodeError as error:
+        msg = f"a list in the environment is not JSON: {error}"
+        raise ConfigError(msg) from error
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    if not required and not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise ConfigError(msg) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+    for key in values:
+        if key not in Settings.model_fields:
+            raise ConfigError(f"{path}: {_unknown(key, list(Settings.model_fields))}")
+    return values
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first wrong setting; the value is shown only where it cannot be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        leaf = str(first["loc"][-1])
+        known = [name for kind in (Feed, SubscriptionSetting) for name in kind.model_fields]
+        return _unknown(leaf, known) + f" (in {where})"
+    return f"setting `{where}`: {first['msg']}"
