@@ -109,9 +109,11 @@ class Producer:
     async def _discard(self, producer: AIOKafkaProducer | None) -> None:
         """Throw a broken producer away, unless another task already did."""
         async with self._building:
-            if producer is None or producer is not self._producer:
+            if producer is not self._producer:
                 return
             self._producer = None
+        if producer is None:
+            return
         if self._on_rebuild is not None:
             self._on_rebuild()
         try:

@@ -23,9 +23,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """Publication times before this are parse errors, not news."""
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Document, ScoredDocument, Alert, DeadLetter, Delivery)
-}
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in (Document, ScoredDocument, Alert, DeadLetter, Delivery)}
 
 
 class _Version(msgspec.Struct):
@@ -87,9 +85,9 @@ def _newer(version: int) -> UnknownSchema:
 
 
 def clean_text(text: str) -> str:
-    """The text without NUL, other control characters and lone surrogates.
+    r"""The text without NUL, other control characters and lone surrogates.
 
-    >>> clean_text("a\\x00b\\ud800c")
+    >>> clean_text("a\x00b\ud800c")
     'abc'
     """
     return _UNSAFE.sub("", text)

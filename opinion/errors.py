@@ -1,34 +1,34 @@
 """Everything that can go wrong, as one tree. The class says whether to try again and which metric label to count under.
 
-    YuqingError
-    ├── ConfigError                     config                 no
-    ├── SourceError                     getting text in
-    │   ├── SourceUnavailable           source_unavailable     yes   connect, TLS, timeout, 5xx, cut-off body
-    │   ├── SourceRateLimited           source_rate_limited    yes   429, 503 with Retry-After
-    │   ├── SourceWalled                source_walled          no    401, 403, a challenge or login page
-    │   ├── SourceGone                  source_gone            no    404, 410
-    │   ├── PageChanged                 page_changed           no    a body that is not what this adapter reads
-    │   ├── BodyTooLarge                body_too_large         no    over the decoded cap, or a decompression bomb
-    │   └── AddressRefused              address_refused        no    private, loopback or metadata address
-    ├── RecordError                     what a record says
-    │   ├── Undecodable                 undecodable            no    not UTF-8 JSON of this form
-    │   ├── UnknownSchema               unknown_schema         no    a newer major version
-    │   ├── InvalidRecord               invalid_record         no    decoded, but a field breaks its rule
-    │   └── EmptyDocument               empty_document         no    neither title nor text
-    ├── ModelError                      judging text
-    │   ├── ModelLoadError              model_load             no
-    │   ├── InferenceError              inference              yes
-    │   └── PoisonText                  poison_text            no    one text the model fails on, tried alone
-    ├── StoreError                      the outside systems we keep state in
-    │   ├── StoreUnavailable            store_unavailable      yes   Redis
-    │   ├── BusUnavailable              bus_unavailable        yes   Kafka
-    │   └── ServerFailed                server_failed          no    an embedded server that cannot start
-    └── DeliveryError                   telling people
-        ├── DeliveryUnavailable         unavailable            yes   connect, timeout, 5xx
-        ├── DeliveryRateLimited         rate_limited           yes   429, 503 with Retry-After
-        ├── DeliveryRefused             refused                yes   other 3xx and 4xx: receivers are mended while we retry
-        ├── DeliveryGone                gone                   no    410: the subscription is disabled
-        └── DeliveryBlocked             address_refused        no    the SSRF guard said no
+YuqingError
+├── ConfigError                     config                 no
+├── SourceError                     getting text in
+│   ├── SourceUnavailable           source_unavailable     yes   connect, TLS, timeout, 5xx, cut-off body
+│   ├── SourceRateLimited           source_rate_limited    yes   429, 503 with Retry-After
+│   ├── SourceWalled                source_walled          no    401, 403, a challenge or login page
+│   ├── SourceGone                  source_gone            no    404, 410
+│   ├── PageChanged                 page_changed           no    a body that is not what this adapter reads
+│   ├── BodyTooLarge                body_too_large         no    over the decoded cap, or a decompression bomb
+│   └── AddressRefused              address_refused        no    private, loopback or metadata address
+├── RecordError                     what a record says
+│   ├── Undecodable                 undecodable            no    not UTF-8 JSON of this form
+│   ├── UnknownSchema               unknown_schema         no    a newer major version
+│   ├── InvalidRecord               invalid_record         no    decoded, but a field breaks its rule
+│   └── EmptyDocument               empty_document         no    neither title nor text
+├── ModelError                      judging text
+│   ├── ModelLoadError              model_load             no
+│   ├── InferenceError              inference              yes
+│   └── PoisonText                  poison_text            no    one text the model fails on, tried alone
+├── StoreError                      the outside systems we keep state in
+│   ├── StoreUnavailable            store_unavailable      yes   Redis
+│   ├── BusUnavailable              bus_unavailable        yes   Kafka
+│   └── ServerFailed                server_failed          no    an embedded server that cannot start
+└── DeliveryError                   telling people
+    ├── DeliveryUnavailable         unavailable            yes   connect, timeout, 5xx
+    ├── DeliveryRateLimited         rate_limited           yes   429, 503 with Retry-After
+    ├── DeliveryRefused             refused                yes   other 3xx and 4xx: receivers are mended while we retry
+    ├── DeliveryGone                gone                   no    410: the subscription is disabled
+    └── DeliveryBlocked             address_refused        no    the SSRF guard said no
 """
 
 from __future__ import annotations

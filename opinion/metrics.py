@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from opinion.errors import Reason
 from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Lane, Severity
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 AGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 """End-to-end seconds, around the aim of 15 s."""
@@ -81,13 +81,15 @@ class WorkerMetrics:
         self.scored = Counter("yuqing_documents_scored", "Documents judged.", ["sentiment", "kind"], registry=registry)
         self.batch_documents = Histogram("yuqing_inference_batch_documents", "Documents in one forward pass.", buckets=SIZE_BUCKETS, registry=registry)
         self.batch_tokens = Histogram("yuqing_inference_batch_tokens", "Tokens in one forward pass, padding counted.", buckets=TOKEN_BUCKETS, registry=registry)
-        self.inference_duration = Histogram(
-            "yuqing_inference_duration_seconds", "Length of a step of the judgement of a batch.", ["step"], buckets=STEP_BUCKETS, registry=registry
+        self.inference_duration = Histogram("yuqing_inference_duration_seconds", "Length of a step of the judgement of a batch.", ["step"], buckets=STEP_BUCKETS, registry=registry)
+        self.document_age = Histogram(
+            "yuqing_document_age_seconds", "Age of a document since it was fetched, when a stage ended.", ["stage"], buckets=AGE_BUCKETS, registry=registry
         )
-        self.document_age = Histogram("yuqing_document_age_seconds", "Age of a document since it was fetched, when a stage ended.", ["stage"], buckets=AGE_BUCKETS, registry=registry)
         self.dead_letters = Counter("yuqing_dead_letters", "Records put aside, by reason.", ["reason"], registry=registry)
         self.lag = Gauge("yuqing_consumer_lag_records", "Records of a partition not yet worked on.", ["topic", "partition"], registry=registry)
-        self.last_progress = Gauge("yuqing_consumer_last_progress_timestamp_seconds", "When a partition last moved on, or was last seen empty.", ["topic", "partition"], registry=registry)
+        self.last_progress = Gauge(
+            "yuqing_consumer_last_progress_timestamp_seconds", "When a partition last moved on, or was last seen empty.", ["topic", "partition"], registry=registry
+        )
         self.window_script = Histogram("yuqing_window_script_duration_seconds", "Length of one pipeline of window scripts.", buckets=STEP_BUCKETS, registry=registry)
         self.not_counted = Counter("yuqing_documents_not_counted", "Documents judged but left out of the windows, by reason.", ["reason"], registry=registry)
         self.retries = Counter("yuqing_retries", "Batches tried again in place, by reason.", ["reason"], registry=registry)

@@ -55,8 +55,12 @@ class Names:
         """What every Redis key begins with."""
         return "y:" if self.namespace == "yuqing" else f"y:{self.namespace}:"
 
+    def subject_base(self, subject: str) -> str:
+        """What every key of one subject begins with; the braces make it the hash tag."""
+        return f"{self.prefix}{{{subject}}}:"
+
     def _subject(self, subject: str, part: str) -> str:
-        return f"{self.prefix}{{{subject}}}:{part}"
+        return self.subject_base(subject) + part
 
     def quarter(self, subject: str, quarter: int) -> str:
         """Hash of the 15 one-minute panes of the quarter hour that begins at `quarter` (epoch seconds)."""
@@ -84,13 +88,8 @@ class Names:
 
     @property
     def changed(self) -> str:
-        """Sorted set of subjects, by when their panes last changed (store sequence)."""
+        """Sorted set of subjects, by when their panes last changed (server time, microseconds)."""
         return f"{self.prefix}changed"
-
-    @property
-    def changes(self) -> str:
-        """Counter behind `changed`."""
-        return f"{self.prefix}changes"
 
     @property
     def marks(self) -> str:

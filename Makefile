@@ -1,0 +1,68 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+.PHONY: help setup dev run demo test unit integration check format bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV): requirements-uv.lock.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-uv.lock.txt
+	@touch $@
+
+$(VENV)/.runtime: $(UV) requirements.lock.txt pyproject.toml
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock.txt
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --offline -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock.txt
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements-dev.lock.txt
+	@touch $@
+
+$(VENV)/.prepared: $(VENV)/.runtime
+	$(BIN)/yuqing prepare
+	@touch $@
+
+setup: $(VENV)/.prepared ## make .venv, install the locked dependencies, fetch Kafka, unpack the model
+
+dev: $(VENV)/.dev $(VENV)/.prepared ## setup, and the tools for tests and checks
+
+run: setup ## everything on this machine: Kafka, Redis, scrapers, worker, alerter; Ctrl-C stops it
+	$(BIN)/yuqing up
+
+demo: setup ## a bundled day with a crisis in it, from feeds to verified webhooks, in under 4 minutes
+	$(BIN)/yuqing demo
+
+test: dev ## all tests, on real embedded Kafka and Redis
+	$(BIN)/python -m pytest
+
+unit: dev ## the tests that need no server
+	$(BIN)/python -m pytest -m "not integration and not e2e and not eval and not bench"
+
+integration: dev ## the tests on real Kafka and Redis
+	$(BIN)/python -m pytest -m "integration or e2e"
+
+check: dev ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev ## documents per second through the pipeline, against the model alone and bare Faust
+	$(BIN)/python -m tests.bench.pipeline
+
+lock: $(UV) ## resolve the dependencies anew
+	$(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-dev.lock.txt
+	$(UV) pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements-dev.lock.txt -o requirements.lock.txt
+	echo uv | $(UV) pip compile - --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-uv.lock.txt
+
+clean: ## remove what make made; state under the data directory stays
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,238 @@
+"""Panes in Redis: written by one Lua script per subject and batch, read in pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from opinion.clock import epoch_ms, from_epoch_ms
+from opinion.errors import StoreUnavailable
+from opinion.events import telling_day
+from opinion.names import Names, digest
+from opinion.records import AlertEvidence, Counts, Pane, PaneKind, ScoredDocument
+from opinion.watermark import Mark
+
+PANE_S = 60
+"""Width of a pane in seconds."""
+QUARTER_S = 900
+"""Panes are stored, and breadth is sketched, by the quarter hour."""
+EVIDENCE_TITLE_CHARS = 160
+NEGATIVE_EVIDENCE = 0.5
+"""A document is evidence when it is more likely negative than not."""
+
+_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+_TOUCH = "local t = redis.call('TIME'); local s = t[1] * 1000000 + t[2]; for i = 1, #ARGV do redis.call('ZADD', KEYS[1], s, ARGV[i]) end; return tostring(s)"
+_KIND_CODE = {PaneKind.NEWS: "n", PaneKind.SOCIAL: "s"}
+_KIND_OF = {code: kind for kind, code in _KIND_CODE.items()}
+_FIELD_OF = {"d": "documents", "t": "total", "n": "negative", "u": "neutral", "p": "positive", "y": "polarity_e6"}
+_CLASS = {"negative": "n", "neutral": "u", "positive": "p"}
+_CHANGED_OVERLAP_US = 2_000_000
+"""Readers look this far behind the newest change they saw: two workers' stamps may be written out of order."""
+
+_marks = msgspec.json.Decoder(Mark)
+_evidence = msgspec.json.Decoder(AlertEvidence)
+
+
+class Applied(Struct, frozen=True):
+    """A scored document with the offset it came at."""
+
+    offset: int
+    scored: ScoredDocument
+
+
+class Breadth(Struct, frozen=True):
+    """How many told it: distinct among the negative tellings of a window, estimated to 1 %."""
+
+    stories: int = 0
+    publishers: int = 0
+    authors: int = 0
+
+
+class WindowStore:
+    """The panes, sketches, evidence and progress marks of all subjects.
+
+    Errors of every method:
+        StoreUnavailable: Redis does not answer (retryable; each write may be repeated, the fence keeps it exact).
+    """
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._redis = redis
+        self._names = names
+        self._sha: str | None = None
+
+    async def apply(self, partition: str, batch: Sequence[Applied]) -> int:
+        """Count a batch of one partition (`topic-partition`), in offset order; returns how many subject entries were new."""
+        entries = _by_subject(batch)
+        if not entries:
+            return 0
+        try:
+            applied = await self._evaluate(partition, entries)
+            await self._redis.eval(_TOUCH, 1, self._names.changed, *entries)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not take the panes of {len(entries)} subjects: {error}") from error
+        return sum(applied)
+
+    async def _evaluate(self, partition: str, entries: Mapping[str, Sequence[str | int]]) -> list[int]:
+        if self._sha is None:
+            self._sha = await self._redis.script_load(_SCRIPT)
+        try:
+            return await self._pipeline(self._sha, partition, entries)
+        except NoScriptError:  # the server lost its script cache (a restart): load again; the fence keeps repeats exact
+            self._sha = await self._redis.script_load(_SCRIPT)
+            return await self._pipeline(self._sha, partition, entries)
+
+    async def _pipeline(self, sha: str, partition: str, entries: Mapping[str, Sequence[str | int]]) -> list[int]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for subject, values in entries.items():
+                pipe.evalsha(sha, 1, self._names.subject_base(subject), partition, *values)
+            return cast("list[int]", await pipe.execute())
+
+    async def report(self, marks: Iterable[Mark]) -> None:
+        """Write progress marks; a mark's event time never goes back."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for mark in marks:
+                    pipe.hset(self._names.marks, mark.partition, msgspec.json.encode(mark))
+                await pipe.execute()
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not take progress marks: {error}") from error
+
+    async def marks(self) -> list[Mark]:
+        """The progress of every partition that was ever worked on."""
+        try:
+            values = await self._redis.hvals(self._names.marks)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give progress marks: {error}") from error
+        return [_marks.decode(value) for value in values]
+
+    async def changed_since(self, stamp_us: int) -> tuple[int, list[str]]:
+        """Subjects whose panes changed at or shortly before `stamp_us` (server time, microseconds) or later, and the newest stamp."""
+        try:
+            low = max(0, stamp_us - _CHANGED_OVERLAP_US)
+            rows = cast("list[tuple[bytes, float]]", await self._redis.zrangebyscore(self._names.changed, low, "+inf", withscores=True))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not say what changed: {error}") from error
+        newest = max((int(score) for _, score in rows), default=stamp_us)
+        return max(newest, stamp_us), sorted(_text(member) for member, _ in rows)
+
+    async def panes(self, subject: str, *, since: datetime | None = None) -> list[Pane]:
+        """The panes of a subject that hold anything, oldest first, from the quarter hour of `since` on."""
+        low: float | str = "-inf" if since is None else int(since.timestamp()) // QUARTER_S * QUARTER_S
+        try:
+            quarters = [int(value) for value in cast("list[bytes]", await self._redis.zrangebyscore(self._names.quarters(subject), low, "+inf"))]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for quarter in quarters:
+                    pipe.hgetall(self._names.quarter(subject, quarter))
+                rows = cast("list[dict[bytes, bytes]]", await pipe.execute()) if quarters else []
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the panes of {subject}: {error}") from error
+        return [pane for quarter, row in zip(quarters, rows, strict=True) for pane in _panes_of(subject, quarter, row)]
+
+    async def breadth(self, subject: str, *, start_at: datetime, end_at: datetime) -> Breadth:
+        """Distinct stories, publishers and authors of the quarter hours that [start_at, end_at) touches."""
+        first = int(start_at.timestamp()) // QUARTER_S * QUARTER_S
+        quarters = range(first, int(end_at.timestamp()), QUARTER_S)
+        if not quarters:
+            return Breadth()
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for what in ("stories", "publishers", "authors"):
+                    pipe.pfcount(*[self._names.sketch(subject, what, quarter) for quarter in quarters])
+                stories, publishers, authors = cast("list[int]", await pipe.execute())
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the breadth of {subject}: {error}") from error
+        return Breadth(stories, publishers, authors)
+
+    async def evidence(self, subject: str, *, start_at: datetime, end_at: datetime) -> list[AlertEvidence]:
+        """The negative documents of [start_at, end_at), oldest first, with how many copies each story has by now."""
+        try:
+            span = (epoch_ms(start_at), f"({epoch_ms(end_at)}")
+            members = cast("list[bytes]", await self._redis.zrangebyscore(self._names.evidence(subject), *span))
+            found = [_evidence.decode(member) for member in members]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for item in found:
+                    pipe.zcard(self._names.story(item.story_id))
+                sizes = cast("list[int]", await pipe.execute()) if found else []
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the evidence on {subject}: {error}") from error
+        return [msgspec.structs.replace(item, story_size=max(1, size)) for item, size in zip(found, sizes, strict=True)]
+
+    async def canonical(self, subject: str) -> bytes:
+        """All panes of a subject as bytes: equal panes give equal bytes."""
+        return msgspec.json.encode(await self.panes(subject), order="sorted")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _by_subject(batch: Sequence[Applied]) -> dict[str, list[str | int]]:
+    """Script arguments per subject, documents in the order given; those that do not count are left out."""
+    entries: dict[str, list[str | int]] = {}
+    for item in batch:
+        if not item.scored.counted:
+            continue
+        arguments = _arguments(item)
+        for subject in item.scored.subjects:
+            entries.setdefault(subject, []).extend(arguments)
+    return entries
+
+
+def _arguments(item: Applied) -> list[str | int]:
+    scored = item.scored
+    document = scored.document
+    return [
+        item.offset,
+        epoch_ms(scored.event_at),
+        telling_day(document, scored.event_at),
+        _KIND_CODE[PaneKind.of(document.kind)],
+        _CLASS[scored.sentiment.label],
+        round(scored.polarity * 1_000_000),
+        scored.story_id,
+        "@" + digest(document.publisher, chars=10),
+        (document.author_hash or "")[:16],
+        digest(document.doc_id, chars=16),
+        _evidence_of(scored),
+    ]
+
+
+def _evidence_of(scored: ScoredDocument) -> str:
+    if scored.sentiment.negative < NEGATIVE_EVIDENCE:
+        return ""
+    document = scored.document
+    item = AlertEvidence(
+        doc_id=document.doc_id,
+        title=(document.title or document.text)[:EVIDENCE_TITLE_CHARS],
+        url=document.canonical_url or document.url,
+        publisher=document.publisher,
+        published_at=document.published_at,
+        lang=document.lang,
+        negative=scored.sentiment.negative,
+        story_size=1,
+        story_id=scored.story_id,
+        fetched_at=document.fetched_at,
+    )
+    return msgspec.json.encode(item).decode()
+
+
+def _panes_of(subject: str, quarter: int, row: Mapping[bytes, bytes]) -> list[Pane]:
+    """The minutes of a quarter hash: fields are `<minute><kind><what>`, e.g. `7nt`."""
+    minutes: dict[int, dict[PaneKind, dict[str, Any]]] = {}
+    for name, value in row.items():
+        field = _text(name)
+        amount = int(value)
+        if amount:
+            kinds = minutes.setdefault(int(field[:-2]), {})
+            kinds.setdefault(_KIND_OF[field[-2]], {})[_FIELD_OF[field[-1]]] = amount
+    start_at = from_epoch_ms(quarter * 1000)
+    return [
+        Pane(subject=subject, start_at=start_at + timedelta(minutes=minute), kinds={kind: Counts(**kinds[kind]) for kind in sorted(kinds)})
+        for minute, kinds in sorted(minutes.items())
+    ]

@@ -1,0 +1,59 @@
+"""ScoredDocuments in, panes out: the step behind agent `aggregate`. Knows nothing of Faust."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opinion.clock import Clock, epoch_ms
+from opinion.codec import decode
+from opinion.errors import Reason, RecordError
+from opinion.metrics import WorkerMetrics
+from opinion.records import ScoredDocument
+from opinion.windows import Applied, WindowStore
+from streams.batches import Incoming, Newest
+from streams.dead import DeadLetters
+
+
+class AggregateStep:
+    """Decode and count, one pipeline of scripts per partition."""
+
+    def __init__(self, store: WindowStore, *, dead: DeadLetters, clock: Clock, metrics: WorkerMetrics) -> None:
+        self._store = store
+        self._dead = dead
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run(self, batch: Sequence[Incoming]) -> Newest:
+        """Count every scored document in the panes of its subjects, exactly once however often this runs.
+
+        Errors:
+            StoreUnavailable, BusUnavailable (retryable).
+        """
+        partitions: dict[str, list[Applied]] = {}
+        newest: Newest = {}
+        letters: list[tuple[Incoming, Reason, str]] = []
+        for record in batch:
+            try:
+                scored = decode(record.value, ScoredDocument)
+            except RecordError as error:
+                letters.append((record, error.reason, str(error)))
+                continue
+            partitions.setdefault(f"{record.topic}-{record.partition}", []).append(Applied(record.offset, scored))
+            newest[record.partition] = max(newest.get(record.partition, 0), epoch_ms(scored.event_at))
+        for partition, items in partitions.items():
+            with self._metrics.window_script.time():
+                await self._store.apply(partition, items)
+        await self._dead.bury(letters)
+        self._count([item.scored for items in partitions.values() for item in items])
+        return newest
+
+    async def bury(self, record: Incoming, *, reason: Reason, detail: str) -> None:
+        """Put one record aside."""
+        await self._dead.bury([(record, reason, detail)])
+
+    def _count(self, scored: Sequence[ScoredDocument]) -> None:
+        age, now = self._metrics.document_age.labels("counted"), self._clock.now()
+        for item in scored:
+            if not item.counted:
+                self._metrics.not_counted.labels("stale").inc()
+            age.observe(max(0.0, (now - item.document.fetched_at).total_seconds() / self._clock.speed))

@@ -1,0 +1,86 @@
+"""How far each partition has been worked on: metrics for people, marks for the watermark."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from opinion.clock import SystemClock, epoch_ms
+from opinion.errors import YuqingError
+from opinion.metrics import WorkerMetrics
+from opinion.watermark import Mark
+from opinion.windows import WindowStore
+from streams.batches import Incoming, Newest
+
+log = structlog.get_logger()
+
+REPORT_EVERY_S = 1.0
+"""Part of the delay of every alert, so short; each report is one request to Kafka and one to Redis."""
+
+
+class Progress:
+    """Counts what the agents finished and reports it every second."""
+
+    def __init__(self, store: WindowStore, *, kafka: str, group: str, metrics: WorkerMetrics, assigned: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        self._store = store
+        self._kafka = kafka
+        self._group = group
+        self._metrics = metrics
+        self._assigned = assigned
+        self._wall = SystemClock()
+        self._next: dict[tuple[str, int], int] = {}
+        self._event_ms: dict[tuple[str, int], int] = {}
+        self._moved_ms: dict[tuple[str, int], int] = {}
+
+    def finished(self, batch: Sequence[Incoming], newest: Newest) -> None:
+        """Note that a batch, all of one topic, has had its effect."""
+        now_ms = epoch_ms(self._wall.now())
+        for record in batch:
+            key = (record.topic, record.partition)
+            self._next[key] = max(self._next.get(key, 0), record.offset + 1)
+            self._moved_ms[key] = now_ms
+            if record.partition in newest:
+                self._event_ms[key] = max(self._event_ms.get(key, 0), newest[record.partition])
+
+    async def run(self) -> None:
+        """Report until cancelled; an unreachable server is logged and tried again."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, group_id=self._group, enable_auto_commit=False)
+        started = False
+        try:
+            while True:
+                try:
+                    if not started:
+                        await consumer.start()
+                        started = True
+                    await self._report(consumer)
+                except (KafkaError, OSError, YuqingError) as error:
+                    log.warning("progress not reported", error=repr(error))
+                await asyncio.sleep(REPORT_EVERY_S)
+        finally:
+            if started:
+                await consumer.stop()
+
+    async def _report(self, consumer: AIOKafkaConsumer) -> None:
+        partitions = [TopicPartition(*key) for key in sorted(self._assigned())]
+        if not partitions:
+            return
+        ends = await consumer.end_offsets(partitions)
+        now_ms = epoch_ms(self._wall.now())
+        marks = [await self._mark(consumer, partition, end=ends[partition], now_ms=now_ms) for partition in partitions]
+        await self._store.report(marks)
+
+    async def _mark(self, consumer: AIOKafkaConsumer, partition: TopicPartition, *, end: int, now_ms: int) -> Mark:
+        key = (partition.topic, partition.partition)
+        if key not in self._next:
+            committed = await consumer.committed(partition)
+            self._next.setdefault(key, committed if committed is not None else (await consumer.beginning_offsets([partition]))[partition])
+            self._moved_ms.setdefault(key, now_ms)
+        behind = max(0, end - self._next[key])
+        labels = (partition.topic, str(partition.partition))
+        self._metrics.lag.labels(*labels).set(behind)
+        self._metrics.last_progress.labels(*labels).set((now_ms if behind == 0 else self._moved_ms[key]) / 1000)
+        return Mark(f"{partition.topic}-{partition.partition}", self._event_ms.get(key), behind, self._moved_ms[key], now_ms)

@@ -1,0 +1,138 @@
+"""A worker process: the Faust application with real parts, its metrics, and an end that comes when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import faust
+import structlog
+from models.registry import load_judge
+from models.stories import RedisStoryIndex
+from prometheus_client import CollectorRegistry
+
+from opinion.bus import Producer, create_topics
+from opinion.errors import BusUnavailable, ConfigError
+from opinion.metrics import WorkerMetrics
+from opinion.metrics_server import MetricsServer
+from opinion.redis_client import connect
+from opinion.settings import Settings
+from opinion.windows import WindowStore
+from streams.aggregate import AggregateStep
+from streams.app import build_app
+from streams.batches import Step
+from streams.dead import DeadLetters
+from streams.progress import Progress
+from streams.score import Judging, ScoreStep
+
+log = structlog.get_logger()
+
+STOP_WITHIN_S = 6.0
+"""Faust can hang while it joins a group or waits for a batch; un-acknowledged records are simply read again."""
+SERVER_RETRY_S = 2.0
+MOST_PORTS = 16
+"""Further workers on one host count up from the first port."""
+
+
+async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int:
+    """Work until SIGTERM or SIGINT; returns the exit code. `judge` replaces the configured model (benchmarks).
+
+    Errors:
+        ConfigError: no servers are set, or no port is free.
+        ModelLoadError: the model cannot be loaded.
+    """
+    kafka, redis_url = settings.require_servers()
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    clock, names = settings.clock(), settings.names
+    await _topics(settings, kafka)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="judge")
+    if judge is None and "score" in settings.agents:
+        judge = await asyncio.get_running_loop().run_in_executor(executor, lambda: load_judge(settings, metrics=metrics))
+    redis = connect(redis_url)
+    producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
+    store = WindowStore(redis, names)
+    dead = DeadLetters(producer, names, clock=clock, metrics=metrics)
+    steps: dict[str, Step] = {}
+    if judge is not None and "score" in settings.agents:
+        steps["score"] = ScoreStep(judge, stories=RedisStoryIndex(redis, names), producer=producer, dead=dead, names=names, clock=clock, metrics=metrics, executor=executor)
+    if "aggregate" in settings.agents:
+        steps["aggregate"] = AggregateStep(store, dead=dead, clock=clock, metrics=metrics)
+    assigned: list[faust.App] = []
+    progress = Progress(store, kafka=kafka, group=names.worker_group, metrics=metrics, assigned=lambda: _assignment(assigned))
+    app = build_app(settings, kafka=kafka, steps=steps, metrics=metrics, finished=progress.finished)
+    assigned.append(app)
+    server = await _serve(registry, settings)
+    reporter = asyncio.create_task(progress.run(), name="progress")
+    try:
+        return await _run_until_signal(app)
+    finally:
+        reporter.cancel()
+        await asyncio.gather(reporter, return_exceptions=True)
+        await server.stop()
+        await producer.stop()
+        await redis.aclose()
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:
+    """The partitions this worker holds now."""
+    if not apps or not apps[0].started:
+        return []
+    return [(partition.topic, partition.partition) for partition in apps[0].consumer.assignment()]
+
+
+async def _topics(settings: Settings, kafka: str) -> None:
+    """Create the topics before the application starts: Faust ignores missing ones for minutes. Waits for Kafka."""
+    while True:
+        try:
+            await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
+        except BusUnavailable as error:
+            log.warning("waiting for Kafka", error=str(error))
+            await asyncio.sleep(SERVER_RETRY_S)
+        else:
+            return
+
+
+async def _serve(registry: CollectorRegistry, settings: Settings) -> MetricsServer:
+    """A metrics server on the first free port from `worker_port` on."""
+    for port in range(settings.worker_port, settings.worker_port + MOST_PORTS):
+        server = MetricsServer(registry, host=settings.api_host, port=port if settings.worker_port else 0, healthy=lambda: True)
+        try:
+            bound = await server.start()
+        except ConfigError:
+            continue
+        log.info("metrics", address=f"http://{settings.api_host}:{bound}/metrics")
+        return server
+    raise ConfigError(f"no free port for the worker's metrics from {settings.worker_port} on: set `worker_port`")
+
+
+async def _run_until_signal(app: faust.App) -> int:
+    """Start the application, wait for a signal or a crash, stop it in bounded time."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    start = asyncio.create_task(app.start(), name="faust")
+    waiting = asyncio.create_task(stop.wait(), name="stop")
+    crash = asyncio.create_task(_crashed(app), name="crash")
+    await asyncio.wait({waiting, crash}, return_when=asyncio.FIRST_COMPLETED)
+    failed = crash.done() and not stop.is_set()
+    if failed:
+        log.error("the stream broke; a supervisor starts it again", error=repr(app.crash_reason))
+    killer = loop.call_later(STOP_WITHIN_S, os._exit, 1 if failed else 0)
+    await app.stop()
+    for task in (start, waiting, crash):
+        task.cancel()
+    await asyncio.gather(start, waiting, crash, return_exceptions=True)
+    killer.cancel()
+    return 1 if failed else 0
+
+
+async def _crashed(app: faust.App) -> None:
+    """Return when the application has crashed."""
+    while app.crash_reason is None:
+        await asyncio.sleep(0.5)
