@@ -199,9 +199,6 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
-    except json.JSONDecodeError as error:
-        msg = f"a list in the environment is not JSON: {error}"
-        raise ConfigError(msg) from error
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:

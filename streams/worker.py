@@ -134,5 +134,5 @@ async def _run_until_signal(app: faust.App) -> int:
 
 async def _crashed(app: faust.App) -> None:
     """Return when the application has crashed."""
-    while app.crash_reason is None:
+    while app.crash_reason is None:  # noqa: ASYNC110 - Faust sets a field and wakes nobody
         await asyncio.sleep(0.5)

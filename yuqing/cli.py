@@ -1,0 +1,241 @@
+"""The command line. Commands import what they need when they run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from opinion.settings import Settings
+
+WORK_FAILED = 1
+WRONG_USAGE = 2
+
+
+class Group(click.Group):
+    """A click group whose expected failures are one line on stderr: exit 2 for configuration, 1 for the rest."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, turning our errors into exit codes."""
+        from opinion.errors import ConfigError, YuqingError
+
+        try:
+            return super().main(*args, **kwargs)
+        except ConfigError as error:
+            click.echo(f"yuqing: {error}", err=True)
+            sys.exit(WRONG_USAGE)
+        except YuqingError as error:
+            click.echo(f"yuqing: {error}", err=True)
+            sys.exit(WORK_FAILED)
+        except BrokenPipeError:
+            sys.exit(WORK_FAILED)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="yuqing")
+def main() -> None:
+    """Yuqing (舆情): hears financial news and social text, judges it, and warns when negative opinion surges."""
+
+
+def _settings(**overrides: object) -> Settings:
+    from opinion.settings import load_settings
+    from yuqing.logs import configure_logs
+
+    settings = load_settings(**overrides)
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _exit_with(work: Coroutine[Any, Any, int]) -> None:
+    sys.exit(asyncio.run(work))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@main.command()
+@click.option("--data-dir", type=click.Path(file_okay=False), help="Where state lives; default: the setting `data_dir`.")
+def up(data_dir: str | None) -> None:
+    """Kafka, Redis, scrapers, a worker and the alerter on this machine; Ctrl-C stops all, state survives."""
+    from yuqing.up import run_up
+
+    _exit_with(run_up(_settings(data_dir=data_dir), echo=_say))
+
+
+@main.command()
+@click.option("--speed", type=click.FloatRange(min=1, max=5000), help="Seconds of the day per second; default: one that ends within 4 minutes.")
+def demo(speed: float | None) -> None:
+    """A bundled day with a crisis in it, from feeds to verified webhooks; exit 0 if the right alert came and went."""
+    from yuqing.demo.run import run_demo
+
+    _exit_with(run_demo(_settings(), speed=speed, echo=_say))
+
+
+@main.command()
+def scrape() -> None:
+    """Poll the configured sources and publish what is new."""
+    from scrapers.app import run_scraper
+
+    _exit_with(run_scraper(_settings()))
+
+
+@main.command()
+@click.option("--agents", help="score, aggregate, or both separated by a comma; default: the setting `agents`.")
+def work(agents: str | None) -> None:
+    """Judge documents and count them: a Faust worker."""
+    from streams.worker import run_worker
+
+    _exit_with(run_worker(_settings(agents=agents)))
+
+
+@main.command()
+def alert() -> None:
+    """Watch the windows, alert, deliver, and serve the HTTP API."""
+    from alerts.alerter import run_alerter
+
+    _exit_with(run_alerter(_settings()))
+
+
+@main.command()
+def prepare() -> None:
+    """Fetch Kafka's jars and unpack the model, so that nothing is left to download or convert."""
+    from models.encoder import prepare_model
+    from yuqing.embedded.kafka import prepare_kafka
+
+    settings = _settings()
+    jars = prepare_kafka(echo=_say)
+    _say(f"Kafka: {len(jars)} jars")
+    _say(f"model: {prepare_model(settings.models_dir)}")
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--model", help="`default` or a directory; default: the setting `model`.")
+@click.option("--backend", type=click.Choice(["torch"]), default="torch", help="What runs the model.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs.")
+@click.option("--explain", is_flag=True, help="Add the words that decided.")
+@click.option("--stories", is_flag=True, help="Link stories within the input.")
+def score(file: IO[bytes], *, model: str | None, backend: str, device: str | None, explain: bool, stories: bool) -> None:
+    """Judge JSON Lines (`text`, optional `title`, `kind`, `lang`, `published_at`, `publisher`): JSON Lines out, same order."""
+    from yuqing.scoring import score_lines
+
+    settings = _settings(model=model, device=device)
+    _ = backend
+    failed = score_lines(file, sys.stdout.buffer, settings=settings, explain=explain, stories=stories)
+    sys.exit(WORK_FAILED if failed else 0)
+
+
+@main.command()
+@click.argument("source")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--url", help="Where the body came from: base of relative links, publisher of items without one.")
+@click.option("--header", "headers", multiple=True, help="A header of the response, `K: V`; may be repeated.")
+@click.option("--now", help="When it was fetched, RFC 3339; default: now.")
+def parse(source: str, file: IO[bytes], *, url: str | None, headers: tuple[str, ...], now: str | None) -> None:
+    """A response body in, Documents as JSON Lines out; no network."""
+    from yuqing.reading import parse_body
+
+    _settings()
+    parse_body(source, file.read(), sys.stdout.buffer, url=url, headers=headers, now=now)
+
+
+@main.command()
+@click.argument("source")
+@click.option("--limit", type=click.IntRange(min=1), help="Most documents printed.")
+def fetch(source: str, limit: int | None) -> None:
+    """One live poll of SOURCE (a feed's name or address); Documents out, nothing published."""
+    from yuqing.reading import fetch_live
+
+    fetch_live(source, sys.stdout.buffer, settings=_settings(), limit=limit)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Seconds of the record per second; 0: as fast as Kafka takes it.")
+@click.option("--start", help="RFC 3339 instant that the first document is moved to; default: times stay as they are.")
+def replay(file: IO[bytes], *, speed: float, start: str | None) -> None:
+    """Publish recorded Documents (JSON Lines) to Kafka, times shifted and scaled."""
+    from yuqing.replay import run_replay
+
+    _exit_with(run_replay(file, settings=_settings(), speed=speed, start=start, echo=_say))
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--rules", type=click.Path(exists=True, dir_okay=False), help="YAML file of rules; default: the built-in ones.")
+@click.option("--lane", type=click.Choice(["share"]), default="share", help="Which rule decides.")
+@click.option("--summary", type=click.Path(dir_okay=False), help="Write counts and rates to this JSON file.")
+def backtest(file: IO[bytes], *, rules: str | None, lane: str, summary: str | None) -> None:
+    """ScoredDocuments or count rows in, alert transitions out: the alerter's own rules, no servers."""
+    from yuqing.backtest import backtest_file
+
+    _settings()
+    backtest_file(file, sys.stdout.buffer, rules=rules, lane=lane, summary=summary)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(*, as_json: bool) -> None:
+    """What is alive, lagging, blind."""
+    from yuqing.status import show_status
+
+    sys.exit(show_status(_settings(), as_json=as_json))
+
+
+@main.command()
+def check() -> None:
+    """Is the configuration valid, and do the servers answer?"""
+    from yuqing.status import run_check
+
+    sys.exit(run_check(_settings()))
+
+
+@main.group()
+def dead() -> None:
+    """Records that could not be worked on."""
+
+
+@dead.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=50, help="Newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: the whole letters.")
+def dead_list(*, limit: int, as_json: bool) -> None:
+    """The newest dead letters, with their reasons."""
+    from yuqing.dead import list_letters
+
+    _exit_with(list_letters(_settings(), limit=limit, as_json=as_json))
+
+
+@dead.command("show")
+@click.argument("letter")
+def dead_show(letter: str) -> None:
+    """One letter (`topic/partition/offset`), its bytes included."""
+    from yuqing.dead import show_letter
+
+    _exit_with(show_letter(_settings(), letter))
+
+
+@dead.command("replay")
+@click.argument("letters", nargs=-1)
+@click.option("--reason", help="All letters of this reason.")
+def dead_replay(letters: tuple[str, ...], *, reason: str | None) -> None:
+    """Put records back on the topic they came from."""
+    from yuqing.dead import replay_letters
+
+    _exit_with(replay_letters(_settings(), set(letters), reason=reason, echo=_say))
+
+
+def _add_alerter_commands() -> None:
+    from yuqing.cli_alerts import alerts, deliveries, subscribe
+
+    for group in (subscribe, deliveries, alerts):
+        main.add_command(group)
+
+
+_add_alerter_commands()
