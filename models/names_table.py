@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
-from models.company_names import HAN, without_form
+from models.company_names import without_form
 from opinion.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "datasets" / "securities"
@@ -24,8 +24,13 @@ DECOYS = FOLDER / "decoys.txt"
 COLUMNS = ("id", "symbol", "name", "name_zh", "aliases", "same_as")
 """Columns of a table; only `id` and one of the names are needed."""
 
+US = ("XNAS:", "XNYS:", "XASE:", "ARCX:", "BATS:")
+"""How ids of listings in the United States begin."""
 SURE, LIKELY, WEAK = 0, 1, 2
-"""How much context an alias needs: none; some (written `?alias`); a word of finance beside it, or the company named otherwise (`??alias`)."""
+"""How much context an alias needs: none; some (written `?alias`); a word of finance beside it, or the company named otherwise (`??alias`).
+
+`-alias` is a name that does not count, `$ABC` a former ticker.
+"""
 
 
 class Company(Struct, frozen=True):
@@ -117,51 +122,64 @@ def _merge(rows: dict[str, _Row], row: _Row) -> None:
 
 
 def _table(rows: dict[str, _Row]) -> Table:
-    companies = {row.id: Company(row.id, row.name or row.name_zh, row.name_zh, _group(rows, row)) for row in rows.values()}
+    groups = _groups(list(rows.values()))
+    companies = {row.id: Company(row.id, row.name or row.name_zh, row.name_zh, groups[row.id]) for row in rows.values()}
     members: dict[str, list[str]] = {}
     for company in companies.values():
         members.setdefault(company.group, []).append(company.id)
-    tickers = {row.symbol.upper(): row.id for row in rows.values() if row.id.startswith(("XN", "XASE", "ARCX", "BATS"))}
+    tickers = {row.symbol.upper(): row.id for row in rows.values() if row.id.startswith(US)}
     for row in rows.values():
         for alias in row.aliases:
             if alias.startswith("$"):
                 tickers.setdefault(alias[1:].upper(), row.id)
-    return Table(companies, _names(rows.values(), companies), tickers, {group: tuple(sorted(ids)) for group, ids in members.items()})
+    return Table(companies, _names(rows.values(), groups), tickers, {group: tuple(sorted(ids)) for group, ids in members.items()})
 
 
-def _group(rows: dict[str, _Row], row: _Row) -> str:
-    """Follow `same_as` to its end; a few steps are enough for any chain we write, and a ring must not hang us."""
-    for _ in range(4):
-        if row.same_as not in rows:
-            break
-        row = rows[row.same_as]
-    return row.id
+def _groups(rows: Collection[_Row]) -> dict[str, str]:
+    """Listing -> the smallest id among all that `same_as` joins it to, whichever way the links point."""
+    group: dict[str, str] = {row.id: row.id for row in rows}
+
+    def find(key: str) -> str:
+        while group[key] != key:
+            key = group[key]
+        return key
+
+    for row in rows:
+        if row.same_as in group:
+            first, second = sorted((find(row.id), find(row.same_as)))
+            group[second] = first
+    return {key: find(key) for key in group}
 
 
-def _names(rows: Iterable[_Row], companies: dict[str, Company]) -> dict[str, Name]:
+def _names(rows: Iterable[_Row], groups: dict[str, str]) -> dict[str, Name]:
     found: dict[str, Name] = {}
     for row in rows:
-        group = companies[row.id].group
+        group = groups[row.id]
         for text, level in _marked(row).items():
             key = text.lower()
-            known = found.get(key)
-            if len(key) != len(text):
-                continue
-            groups = tuple(sorted({group, *(known.groups if known else ())}))
-            found[key] = Name(known.text if known else text, max(level, known.level) if known else level, groups, fold=_foldable(text))
+            if len(key) == len(text):  # else positions in lower case would not be positions in the text
+                found[key] = _joined(found.get(key), Name(text, level, (group,), fold=_foldable(text)))
     return found
 
 
+def _joined(known: Name | None, new: Name) -> Name:
+    """One name said of two rows: of one company, the surer mark holds; of two, the name alone tells neither."""
+    if known is None:
+        return new
+    if known.groups == new.groups:
+        return Name(known.text, min(known.level, new.level), known.groups, fold=known.fold or new.fold)
+    return Name(known.text, WEAK, tuple(sorted({*known.groups, *new.groups})), fold=known.fold or new.fold)
+
+
 def _marked(row: _Row) -> dict[str, int]:
-    """Every name of a row with its level: those marked in `aliases`, and the plain names where nothing else is said of them. The last mark wins."""
-    levels: dict[str, int] = {}
+    """Every name of a row with its level. The last mark of an alias wins; `-alias` takes a name out; a plain name needs no alias."""
+    levels: dict[str, int] = {name: SURE for name in (row.name, without_form(row.name), row.name_zh) if len(name) > 1}
     for alias in row.aliases:
-        if not alias.startswith("$"):
-            text = alias.lstrip("?")
+        text = alias.lstrip("?-")
+        if alias.startswith("-"):
+            levels.pop(text, None)
+        elif not alias.startswith("$") and text:
             levels[text] = min(len(alias) - len(text), WEAK)
-    for name in (row.name, without_form(row.name), row.name_zh):
-        if len(name) > 1 and (" " in name or HAN.search(name) or name == row.name):
-            levels.setdefault(name, SURE)
     return levels
 
 

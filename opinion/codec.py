@@ -74,7 +74,7 @@ def _refuse_newer(data: bytes) -> None:
     """Raise UnknownSchema where a newer version explains why the fields do not fit."""
     try:
         version = _VERSION.decode(data).schema
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return
     if version is not None and version > SCHEMA:
         raise _newer(version)

@@ -8,7 +8,7 @@ SAMPLE_CHARS = 2_000
 """How much of a text is looked at: a title and a lead decide, the rest repeats it."""
 HAN_SHARE = 0.2
 """Share of Han characters among letters from which a text is Chinese: posts mix tickers and product names in."""
-KANA_SHARE = 0.1
+KANA_SHARE = 0.25
 """Share of kana among Han and kana from which a text is Japanese; a Chinese post may hold a stray の."""
 
 _LETTERS = re.compile(r"[^\W\d_]")
@@ -19,125 +19,23 @@ _WORDS = re.compile("[a-z\u00df-\u024f]+")
 _LINKS = re.compile(r"https?://\S+|[$#@]\w+")
 
 _TRADITIONAL = frozenset(
-    "們個來為時過國學對發會經關與東車長門問間電話語說論證這麼業務報導總統資產買賣價貨銀錢財漲賺虧損盤股東權轉從後應單億萬幾億還沒實現機構預計開戶歲級認識聯準會歐標準優勢際壓力勞動據點處環節"
+    "們個來為時過國學對發會經關與東車長門問間電話語說論證這麼業務報導總統資產買賣價貨銀錢財漲賺虧損盤股東權轉從後應單億萬幾還沒實現機構預計開戶歲級認識聯準歐標準優勢際壓力勞動據點處環節"
 )
 _SIMPLIFIED = frozenset(
-    "们个来为时过国学对发会经关与东车长门问间电话语说论证这么业务报导总统资产买卖价货银钱财涨赚亏损盘东权转从后应单亿万几还没实现机构预计开户岁级认识联准欧标准优势际压力劳动据点处环节"
+    "们个来为时过国学对发会经关与东车长门问间电话语说论证这么业务报导总统资产买卖价货银钱财涨赚亏损盘股东权转从后应单亿万几还没实现机构预计开户岁级认识联准欧标准优势际压力劳动据点处环节"
 )
 _ONLY_TRADITIONAL = _TRADITIONAL - _SIMPLIFIED
 _ONLY_SIMPLIFIED = _SIMPLIFIED - _TRADITIONAL
 
 _ENGLISH = frozenset(
-    [
-        "the",
-        "of",
-        "and",
-        "to",
-        "in",
-        "for",
-        "is",
-        "on",
-        "with",
-        "by",
-        "from",
-        "at",
-        "as",
-        "its",
-        "after",
-        "that",
-        "this",
-        "are",
-        "has",
-        "will",
-        "be",
-        "it",
-        "was",
-        "you",
-        "not",
-        "but",
-        "how",
-        "what",
-        "why",
-        "than",
-        "over",
-        "says",
-        "said",
-        "up",
-        "down",
-        "more",
-    ]
+    re.findall(r"\w+", "the of and to in for is on with by from at as its after that this are has will be it was you not but how what why than over says said up down more")
 )
-_OTHER_LATIN = frozenset(
-    # French, German, Spanish, Portuguese, Italian, Dutch, Swedish: words that are no common English ones
-    [
-        "le",
-        "la",
-        "les",
-        "des",
-        "du",
-        "une",
-        "est",
-        "dans",
-        "pour",
-        "que",
-        "qui",
-        "sur",
-        "avec",
-        "aux",
-        "et",
-        "sont",
-        "der",
-        "die",
-        "das",
-        "und",
-        "den",
-        "dem",
-        "ein",
-        "eine",
-        "von",
-        "mit",
-        "für",
-        "ist",
-        "auf",
-        "nicht",
-        "im",
-        "zu",
-        "el",
-        "los",
-        "las",
-        "del",
-        "por",
-        "para",
-        "con",
-        "una",
-        "se",
-        "su",
-        "más",
-        "dos",
-        "da",
-        "em",
-        "não",
-        "uma",
-        "ao",
-        "il",
-        "di",
-        "che",
-        "per",
-        "della",
-        "nel",
-        "sono",
-        "het",
-        "een",
-        "van",
-        "voor",
-        "niet",
-        "och",
-        "att",
-        "som",
-        "är",
-        "på",
-        "med",
-    ]
+_OTHER_LATIN = frozenset(  # commonest words of French, German, Spanish, Portuguese, Italian, Dutch and Swedish that English does not use
+    re.findall(
+        r"\w+",
+        "le la les des une du dans pour que qui sur avec aux der die das und den dem ein eine von mit für ist auf nicht zu el los las del por para con una "
+        "se su más dos da em não uma ao il di che della nel sono het een van voor niet och att som är på",
+    )
 )
 
 

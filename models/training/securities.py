@@ -24,8 +24,8 @@ OPEN_HK = "FinanceDatabase"
 """Tag of the source of long English names of Hong Kong listings."""
 OPEN_ALIASES = frozenset({"nyse-other-listings", "nasdaq-listings", "stocknet StockTable", "stocknet/hand", "FinanceDatabase", "stock-kg 2020", "adata 2023"})
 """Alias sources with an open licence."""
-TOO_GENERAL = frozenset({"news", "southern", "nasdaq", "national bank", "first bank", "the bank of", "bank of"})
-"""Short forms that are never used for the company, or name something better known."""
+TOO_GENERAL = frozenset({"news", "southern", "nasdaq", "strategy", "s&p", "booking", "national bank", "first bank", "the bank of", "bank of"})
+"""Short forms that mostly mean something better known."""
 
 
 @dataclass
@@ -83,28 +83,28 @@ def _hk(folder: Path) -> Iterator[Row]:
 
 def _add_short_forms(row: Row, words: frozenset[str]) -> None:
     if row.name_zh:
-        base = chinese_base(row.name_zh)
-        for form in dict.fromkeys((row.name_zh, base)):
+        for form in (row.name_zh, chinese_base(row.name_zh)):
             row.aliases[form] = "?" if len(form) < 3 or form in words else ""
     for form in short_forms(row.name) if row.name else ():
-        if form.lower() not in TOO_GENERAL:
-            row.aliases[form] = _mark(form, words, large=row.large, local=row.id.startswith("XHKG"))
+        _add_english(row, form, words)
 
 
-def _mark(form: str, words: frozenset[str], *, large: bool, local: bool) -> str:
-    """How much context a short form needs: none, `?` some, `??` a word of finance beside it.
+def _add_english(row: Row, form: str, words: frozenset[str]) -> None:
+    """Note a form with how much context it needs: none, `?` some, `??` a word of finance beside it.
 
-    A single word that people also use otherwise needs context, and so does a small company's name made of such words alone.
+    A single word that people also use otherwise does not count for a small company (`-`): only its longer names and its ticker name it.
     """
     tokens = [token.strip(".,&'()").lower() for token in form.split()]
-    common = all(token in words or not token.isalpha() for token in tokens)
+    local = row.id.startswith("XHKG")
+    mark = ""
     if len(tokens) == 1:
-        if form.isupper() and len(form) < 4:
-            return "?" if large else "??"
-        return ("?" if large else "??") if common or local else ""
-    if LEGAL.search(form):
-        return ""
-    return "??" if common and not large else ""
+        if tokens[0] in words or (len(form) < 4 and not row.large) or (local and len(form) < 5):
+            mark = "?" if row.large else "-"
+        elif local or (form.isupper() and len(form) < 4):
+            mark = "?" if row.large else "??"
+    elif not LEGAL.search(form) and not row.large and all(token in words or not token.isalpha() for token in tokens):
+        mark = "??"
+    row.aliases.setdefault(form, "-" if form.lower() in TOO_GENERAL else mark)
 
 
 def _add_listed_aliases(rows: dict[str, Row], folder: Path, words: frozenset[str]) -> None:
@@ -120,20 +120,26 @@ def _add_listed_aliases(rows: dict[str, Row], folder: Path, words: frozenset[str
             row.aliases[alias] = "?" if len(alias) < 4 or raw["ambiguous"] == "1" or alias in words else ""
         elif raw["lang"] == "en":
             for form in (alias, without_form(alias)):
-                row.aliases.setdefault(form, _mark(form, words, large=row.large, local=False))
+                _add_english(row, form, words)
 
 
 def _join_listings(rows: Iterable[Row]) -> None:
     """Point every listing of one company at the first of them: share classes, and shares listed in New York and Hong Kong under one long name."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        core = without_form(row.name).lower() if row.name else ""
-        if core and (LEGAL.search(row.name) or row.large):
-            groups[core].append(row)
+        if row.name and (LEGAL.search(row.name) or row.large):
+            groups[without_form(row.name).lower()].append(row)
     for group in groups.values():
-        first = min(row.id for row in group)
         for row in group:
-            row.same_as = first if row.id != first else ""
+            row.same_as = next((other.id for other in group if other.id < row.id and _one_company(row, other)), "")
+
+
+def _one_company(row: Row, other: Row) -> bool:
+    """Equal names on two continents, or on one with tickers that differ in the last letter: `Independent Bank` is two banks, IBCP and INDB."""
+    if row.id.startswith("XHKG") != other.id.startswith("XHKG"):
+        return True
+    first, second = row.symbol.split(".")[0], other.symbol.split(".")[0]
+    return first[: min(len(first), len(second)) - 1] == second[: min(len(first), len(second)) - 1] and abs(len(first) - len(second)) <= 1
 
 
 def write(rows: Iterable[Row], target: Path) -> int:

@@ -1,0 +1,174 @@
+"""One look at the windows: what changed, what it means, and the transitions that follow, written to Kafka first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from alerts.compose import choose_evidence, compose
+from alerts.detector import Detector, DetectorState
+from alerts.detect.trend import trend_of
+from alerts.lifecycle import Transition
+from alerts.store import AlertStore
+from opinion.bus import Producer
+from opinion.clock import Clock, SystemClock
+from opinion.codec import encode
+from opinion.errors import StoreUnavailable
+from opinion.metrics import AlerterMetrics, subject_label
+from opinion.names import Names
+from opinion.records import Alert, AlertLinks, Severity, Spike
+from opinion.watermark import Watermark, watermark
+from opinion.windows import WindowStore
+
+log = structlog.get_logger()
+
+LATENESS = timedelta(minutes=15)
+"""How far back a changed subject's panes are read again: later documents than this do not exist (event time rule)."""
+EVIDENCE_CANDIDATES = 200
+SHOWN_WINDOW_S = 3600
+"""The window whose totals and ratio are shown as metrics."""
+
+_state = msgspec.json.Decoder(DetectorState)
+
+
+class Tick:
+    """Panes to transitions, exactly as often as event time moves on. Holds the detector of the leading alerter."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        store: WindowStore,
+        alerts: AlertStore,
+        producer: Producer,
+        redis: Redis,
+        names: Names,
+        clock: Clock,
+        metrics: AlerterMetrics,
+        partitions: int,
+        links: str,
+    ) -> None:
+        self._detector = detector
+        self._store = store
+        self._alerts = alerts
+        self._producer = producer
+        self._redis = redis
+        self._names = names
+        self._clock = clock
+        self._metrics = metrics
+        self._partitions = partitions
+        self._links = links
+        self._wall = SystemClock()
+        self._stamp_us = 0
+        self._known: set[str] = set()
+        self.watermark = Watermark(None)
+
+    async def restore(self) -> None:
+        """Take up the state that the last leader saved, so that a restart neither repeats nor forgets.
+
+        Errors:
+            StoreUnavailable: Redis does not answer (retryable).
+        """
+        try:
+            saved = await self._redis.get(self._names.episodes)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the alerts' state: {error}") from error
+        self._stamp_us, self._known = 0, set()
+        self._detector.restore(_state.decode(saved) if saved else DetectorState())
+
+    async def run(self) -> list[Alert]:
+        """The transitions since the last look, each durable in Kafka and stored.
+
+        Errors:
+            StoreUnavailable, BusUnavailable (retryable: the state is restored before the next look).
+        """
+        with self._metrics.tick_duration.time():
+            found = await self._watch()
+            if found.at is None:
+                return []
+            await self._read_changes(found.at)
+            spikes = [await self._with_breadth(spike) for spike in self._detector.spikes(found.at, partial=self._clock.speed == 1.0)]
+            written = []
+            for transition in self._detector.decide(spikes, found.at):
+                alert = await self._composed(transition)
+                await self._producer.send_all(self._names.alerts, [(alert.alert_id.encode(), encode(alert))])
+                await self._alerts.save(alert)
+                self._count(alert)
+                written.append(alert)
+            await self._save()
+            self._show(found.at)
+        return written
+
+    async def _watch(self) -> Watermark:
+        """The watermark, never going back; says when the inputs are not alive."""
+        found = watermark(await self._store.marks(), now=self._clock.now(), wall=self._wall.now(), speed=self._clock.speed, expected=2 * self._partitions)
+        if found.at is not None and self.watermark.at is not None:
+            found = msgspec.structs.replace(found, at=max(found.at, self.watermark.at))
+        if found.blind and found.blind != self.watermark.blind:
+            log.warning("blind: no live worker, silence means nothing", partitions=found.blind)
+        self.watermark = found
+        self._metrics.blind.set(1 if found.blind or found.at is None else 0)
+        if found.at is not None:
+            self._metrics.watermark.set(found.at.timestamp())
+        return found
+
+    async def _read_changes(self, until: datetime) -> None:
+        self._stamp_us, subjects = await self._store.changed_since(self._stamp_us)
+        for subject in subjects:
+            since = until - LATENESS - timedelta(hours=1) if subject in self._known else None
+            for pane in await self._store.panes(subject, since=since):
+                counts = pane.counts
+                self._detector.put(subject, int(pane.start_at.timestamp()), total=counts.total, negative=counts.negative)
+            self._known.add(subject)
+
+    async def _with_breadth(self, spike: Spike) -> Spike:
+        if spike.score < self._detector.rules.theta:
+            return spike
+        breadth = await self._store.breadth(spike.subject, start_at=spike.at - timedelta(seconds=spike.width_s), end_at=spike.at)
+        return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors)
+
+    async def _composed(self, transition: Transition) -> Alert:
+        spike = transition.spike
+        candidates = await self._store.evidence(transition.subject, start_at=spike.at - timedelta(seconds=spike.width_s), end_at=spike.at)
+        links = AlertLinks(console=f"{self._links}/alerts/{transition.alert_id}", api=f"{self._links}/api/v1/alerts/{transition.alert_id}")
+        return compose(
+            transition,
+            evidence=choose_evidence(candidates[-EVIDENCE_CANDIDATES:]),
+            trend=trend_of(self._detector.series(transition.subject), spike.at),
+            links=links,
+            rules_version=self._detector.rules.version,
+        )
+
+    async def _save(self) -> None:
+        try:
+            await self._redis.set(self._names.episodes, msgspec.json.encode(self._detector.state()))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not take the alerts' state: {error}") from error
+
+    def _count(self, alert: Alert) -> None:
+        self._metrics.transitions.labels(alert.status.value, alert.severity.value).inc()
+        newest = max((item.fetched_at for item in alert.evidence if item.fetched_at is not None), default=None)
+        if newest is not None and alert.status != "resolved":
+            self._metrics.alert_delay.observe(max(0.0, (self._clock.now() - newest).total_seconds() / self._clock.speed))
+
+    def _show(self, at: datetime) -> None:
+        firing = self._detector.firing()
+        for severity in Severity:
+            self._metrics.firing.labels(severity.value).set(sum(1 for found in firing.values() if found == severity))
+        for subject in sorted(self._known):
+            label = subject_label(subject, self._topics())
+            if label is None or label == "other":
+                continue
+            shown = self._detector.snapshot(subject, at=at, window_s=SHOWN_WINDOW_S)
+            self._metrics.topic_documents.labels(label, "1h").set(shown.total)
+            self._metrics.topic_negative.labels(label, "1h").set(shown.ratio)
+            self._metrics.topic_baseline.labels(label).set(shown.baseline_ratio)
+            self._metrics.topic_score.labels(label, "share").set(shown.score)
+
+    def _topics(self) -> Sequence[str]:
+        return [subject for subject in sorted(self._known) if subject.startswith("topic:")]
