@@ -43,7 +43,7 @@ async def _follow(consumer: AIOKafkaConsumer, enqueue: Enqueue) -> None:
         try:
             alert = decode(record.value, Alert)
         except RecordError as error:
-            log.error("an alert record cannot be read and is passed over", offset=record.offset, reason=error.reason.value, error=str(error))
+            log.warning("an alert record cannot be read and is passed over", offset=record.offset, reason=error.reason.value, error=str(error))
         else:
             await enqueue(alert)
         await consumer.commit()

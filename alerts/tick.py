@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from alerts.compose import choose_evidence, compose
-from alerts.detector import Detector, DetectorState
 from alerts.detect.trend import trend_of
+from alerts.detector import Detector, DetectorState
 from alerts.lifecycle import Transition
 from alerts.store import AlertStore
 from opinion.bus import Producer

@@ -13,4 +13,4 @@ TIMEOUT_S = 5.0
 def connect(url: str) -> Redis:
     """A client of the server at `url` that answers bytes; nothing is sent before the first command."""
     pool = BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # the client owns the pool, and closes it

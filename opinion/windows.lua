@@ -24,7 +24,7 @@ local function count(event_ms, kind, field, amount)
   local minute = math.floor(event_ms / 60000)
   local quarter = math.floor(minute / 15) * 900
   local key = base .. 'q:' .. string.format('%d', quarter)
-  redis.call('HINCRBY', key, (minute % 15) .. kind .. field, amount)
+  redis.call('HINCRBY', key, (minute % 15) .. kind .. field, string.format('%d', amount)) -- not '-0'
   touched[key] = quarter
 end
 

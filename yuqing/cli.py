@@ -107,7 +107,6 @@ def alert() -> None:
 def prepare() -> None:
     """Fetch Kafka's jars and unpack the model, so that nothing is left to download or convert."""
     from models.encoder import prepare_model
-
     from yuqing.embedded.kafka import prepare_kafka
 
     settings = _settings()
