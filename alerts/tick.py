@@ -94,7 +94,7 @@ class Tick:
             await self._read_changes(found.at)
             spikes = [await self._with_breadth(spike) for spike in self._detector.spikes(found.at, partial=self._clock.speed == 1.0)]
             written = []
-            for transition in self._detector.decide(spikes, found.at):
+            for transition in self._detector.decide(spikes):
                 alert = await self._composed(transition)
                 await self._producer.send_all(self._names.alerts, [(alert.alert_id.encode(), encode(alert))])
                 await self._alerts.save(alert)
@@ -138,8 +138,9 @@ class Tick:
         links = AlertLinks(console=f"{self._links}/alerts/{transition.alert_id}", api=f"{self._links}/api/v1/alerts/{transition.alert_id}")
         return compose(
             transition,
+            name=await self._store.subject_name(transition.subject),
             evidence=choose_evidence(candidates[-EVIDENCE_CANDIDATES:]),
-            trend=trend_of(self._detector.series(transition.subject), spike.at),
+            trend=trend_of(self._detector.series(transition.subject), int(spike.at.timestamp())),
             links=links,
             rules_version=self._detector.rules.version,
         )

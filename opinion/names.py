@@ -92,6 +92,11 @@ class Names:
         return f"{self.prefix}changed"
 
     @property
+    def subject_names(self) -> str:
+        """Hash subject -> what people call it."""
+        return f"{self.prefix}names"
+
+    @property
     def marks(self) -> str:
         """Hash `topic-partition` -> progress of the worker that owns it."""
         return f"{self.prefix}marks"

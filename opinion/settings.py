@@ -83,6 +83,7 @@ class Settings(_Strict):
     agents: Annotated[list[Literal["score", "aggregate"]], Field(min_length=1)] = Field(
         ["score", "aggregate"], description="What a worker runs: GPU hosts `score`, cheap hosts `aggregate`."
     )
+    names_files: list[Path] = Field(default_factory=list, description="CSV files id,name,name_zh,aliases (aliases separated by |) of further companies to link.")
     session_timeout_s: float = Field(30, ge=6, description="How long Kafka waits for a silent worker before another takes over.")
 
     sources: list[Feed] = Field(default_factory=list, description="Feeds to poll. In the environment: JSON, or addresses separated by commas.")
@@ -116,7 +117,7 @@ class Settings(_Strict):
             return [{"url": url.strip()} for url in value.split(",") if url.strip()]
         return json.loads(value) if isinstance(value, str) else value
 
-    @field_validator("agents", "subscriptions", mode="before")
+    @field_validator("agents", "names_files", "subscriptions", mode="before")
     @classmethod
     def _lists(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -174,6 +175,8 @@ def _as_text(value: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+    if isinstance(value, Path):
+        return str(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 

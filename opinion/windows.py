@@ -74,6 +74,9 @@ class WindowStore:
             return 0
         try:
             applied = await self._evaluate(partition, entries)
+            called = {f"entity:{mention.id}": mention.name for item in batch for mention in item.scored.entities}
+            if called:
+                await self._redis.hset(self._names.subject_names, mapping=called)
             await self._redis.eval(_TOUCH, 1, self._names.changed, *entries)
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take the panes of {len(entries)} subjects: {error}") from error
@@ -134,6 +137,14 @@ class WindowStore:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the panes of {subject}: {error}") from error
         return [pane for quarter, row in zip(quarters, rows, strict=True) for pane in _panes_of(subject, quarter, row)]
+
+    async def subject_name(self, subject: str) -> str:
+        """What people call a subject: a topic's own name, a company's newest."""
+        try:
+            found = await self._redis.hget(self._names.subject_names, subject)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the name of {subject}: {error}") from error
+        return _text(found) if found else subject.partition(":")[2]
 
     async def breadth(self, subject: str, *, start_at: datetime, end_at: datetime) -> Breadth:
         """Distinct stories, publishers and authors of the quarter hours that [start_at, end_at) touches."""
