@@ -149,7 +149,7 @@ class Names:
         return f"{self.prefix}leader:token"
 
     def story(self, story_id: str) -> str:
-        """Set of documents that tell a story."""
+        """Hash of the documents that tell a story: digest -> place, `n`, `at`; `:more` beside it holds those past the cap."""
         return f"{self.prefix}{{story:{story_id}}}"
 
     def cursor(self, source: str) -> str:

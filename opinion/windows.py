@@ -74,7 +74,7 @@ class WindowStore:
             return 0
         try:
             applied = await self._evaluate(partition, entries)
-            called = {f"entity:{mention.id}": mention.name for item in batch for mention in item.scored.entities}
+            called: dict[Any, Any] = {f"entity:{mention.id}": mention.name for item in batch for mention in item.scored.entities}
             if called:
                 await self._redis.hset(self._names.subject_names, mapping=called)
             await self._redis.eval(_TOUCH, 1, self._names.changed, *entries)

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import faust
 import structlog
-from models.registry import load_judge
 from models.stories import RedisStoryIndex
 from prometheus_client import CollectorRegistry
 
@@ -51,7 +50,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     await _topics(settings, kafka)
     executor = ThreadPoolExecutor(1, thread_name_prefix="judge")
     if judge is None and "score" in settings.agents:
-        judge = await asyncio.get_running_loop().run_in_executor(executor, lambda: load_judge(settings, metrics=metrics))
+        judge = await asyncio.get_running_loop().run_in_executor(executor, lambda: _configured_judge(settings, metrics))
     redis = connect(redis_url)
     producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
     store = WindowStore(redis, names)
@@ -76,6 +75,13 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
         await producer.stop()
         await redis.aclose()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _configured_judge(settings: Settings, metrics: WorkerMetrics) -> Judging:
+    """The model of the settings. Imported here: torch takes seconds, and a worker that only aggregates needs none."""
+    from models.registry import load_judge  # noqa: PLC0415
+
+    return load_judge(settings, metrics=metrics)
 
 
 def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:

@@ -6,7 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from opinion.names import digest, doc_id_of
-from opinion.records import TOPICS, Document, DocumentKind, ScoredDocument, Sentiment
+from opinion.records import (
+    TOPICS,
+    Alert,
+    AlertLinks,
+    AlertStatus,
+    AlertWindow,
+    Document,
+    DocumentKind,
+    Lane,
+    ScoredDocument,
+    Sentiment,
+    Severity,
+    TransitionReason,
+)
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -49,3 +62,37 @@ def scored(number: int = 1, *, sentiment: Sentiment = NEGATIVE, subjects: tuple[
         story_id=story or "st_" + digest(str(number)),
         scored_at=base.fetched_at,
     )
+
+
+def alert(sequence: int = 1, **changes: Any) -> Alert:
+    """Transition number N of the alert on the dairy."""
+    fields: dict[str, Any] = {
+        "alert_id": "al_1",
+        "sequence": sequence,
+        "subject": "entity:XDEM:HSRY",
+        "subject_name": "Huasui Dairy",
+        "severity": Severity.HIGH,
+        "status": AlertStatus.FIRING,
+        "reason": TransitionReason.THRESHOLD_PASSED,
+        "lane": Lane.SHARE,
+        "started_at": NOON,
+        "updated_at": NOON,
+        "window": AlertWindow(
+            start_at=NOON - timedelta(hours=1),
+            width_s=3600,
+            total=58,
+            negative=41,
+            ratio=0.707,
+            baseline_ratio=0.22,
+            expected_negative=12.8,
+            lift=3.2,
+            p_value=1e-9,
+            score=9.0,
+            stories=19,
+            publishers=14,
+            authors=20,
+        ),
+        "summary": "…",
+        "links": AlertLinks(console="", api=""),
+    }
+    return Alert(**(fields | changes))
