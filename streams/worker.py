@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import faust
 import structlog
-from models.stories import RedisStoryIndex
 from prometheus_client import CollectorRegistry
 
+from models.stories import RedisStoryIndex
 from opinion.bus import Producer, create_topics
 from opinion.errors import BusUnavailable, ConfigError
 from opinion.metrics import WorkerMetrics
