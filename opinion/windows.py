@@ -169,8 +169,8 @@ class WindowStore:
             found = [_evidence.decode(member) for member in members]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for item in found:
-                    pipe.zcard(self._names.story(item.story_id))
-                sizes = cast("list[int]", await pipe.execute()) if found else []
+                    pipe.hget(self._names.story(item.story_id), "n")
+                sizes = [int(size or 1) for size in cast("list[bytes | None]", await pipe.execute())] if found else []
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the evidence on {subject}: {error}") from error
         return [msgspec.structs.replace(item, story_size=max(1, size)) for item, size in zip(found, sizes, strict=True)]

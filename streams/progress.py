@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from opinion.clock import SystemClock, epoch_ms
@@ -20,6 +21,8 @@ log = structlog.get_logger()
 
 REPORT_EVERY_S = 1.0
 """Part of the delay of every alert, so short; each report is one request to Kafka and one to Redis."""
+REPORT_WITHIN_S = 8.0
+"""A report that hangs (a broker that comes and goes) is given up and made anew."""
 
 
 class Progress:
@@ -48,16 +51,17 @@ class Progress:
 
     async def run(self) -> None:
         """Report until cancelled; an unreachable server is logged and tried again."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, group_id=self._group, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka)  # in no group: a coordinator that is not ready would block it
         started = False
         try:
             while True:
                 try:
-                    if not started:
-                        await consumer.start()
-                        started = True
-                    await self._report(consumer)
-                except (KafkaError, OSError, YuqingError) as error:
+                    async with asyncio.timeout(REPORT_WITHIN_S):
+                        if not started:
+                            await consumer.start()
+                            started = True
+                        await self._report(consumer)
+                except (KafkaError, OSError, TimeoutError, YuqingError) as error:
                     log.warning("progress not reported", error=repr(error))
                 await asyncio.sleep(REPORT_EVERY_S)
         finally:
@@ -73,11 +77,22 @@ class Progress:
         marks = [await self._mark(consumer, partition, end=ends[partition], now_ms=now_ms) for partition in partitions]
         await self._store.report(marks)
 
+    async def _committed(self) -> dict[TopicPartition, int]:
+        """What the group has acknowledged: where a worker that has not worked yet stands."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+        try:
+            await admin.start()
+            offsets = await admin.list_consumer_group_offsets(self._group)
+        finally:
+            await admin.close()
+        return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
+
     async def _mark(self, consumer: AIOKafkaConsumer, partition: TopicPartition, *, end: int, now_ms: int) -> Mark:
         key = (partition.topic, partition.partition)
         if key not in self._next:
-            committed = await consumer.committed(partition)
-            self._next.setdefault(key, committed if committed is not None else (await consumer.beginning_offsets([partition]))[partition])
+            committed = (await self._committed()).get(partition)
+            begin = (await consumer.beginning_offsets([partition]))[partition]
+            self._next.setdefault(key, begin if committed is None else max(begin, committed))
             self._moved_ms.setdefault(key, now_ms)
         behind = max(0, end - self._next[key])
         labels = (partition.topic, str(partition.partition))
