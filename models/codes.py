@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-CASHTAG = re.compile(r"(?<![A-Za-z0-9$])\$([A-Za-z]{1,5}(?:[.\-][A-Za-z])?)(?![A-Za-z0-9$])")
+from models.names_table import not_tickers
+
+CASHTAG = re.compile(r"(?<![A-Za-z0-9$])\$([A-Za-z]{1,5}(?:[.\-][A-Za-z])?)(?![A-Za-z0-9$_])")
 NUMBER = re.compile(r"(?<![\d.,])\d{3,6}(?![\d,%])")
 MARKET_BEFORE = re.compile(r"(?<![A-Za-z])(SH|SZ|BJ|HK|SSE|SHSE|SZSE|HKEX|SEHK|XSHG|XSHE|XHKG|代码|股票代码|证券代码)\s?[:：.]?\s?$", re.IGNORECASE)
 MARKET_AFTER = re.compile(r"\.(SH|SS|SZ|BJ|HK|XSHG|XSHE|XHKG)(?![A-Za-z])", re.IGNORECASE)
@@ -31,12 +33,6 @@ MARKETS: Mapping[str, tuple[str, ...]] = {
 }
 """What a market is called beside a code -> MIC."""
 ANY_MAINLAND = ("XSHG", "XSHE", "XBSE")
-
-NOT_TICKERS = frozenset(
-    "AI API AUD BTC CAD CEO CFO CHF CNY COO CPI CTO DOJ ECB EIA EPA EPS ESG ETF ETFS ETH EU EUR EV EVS FCC FDA FED FOMC FTC FY GAAP GBP GDP HK HKD IMF INR IPO IR IT JPY KRW LED LNG LPG "
-    "NATO NAV NFT NGO NYSE OPEC PC PCE PE PMI PPI PR QE REIT RMB ROE ROI SEC SGD TV UAE UK UN US USA USD USDT VAT WHO WTO YOY YTD".split()
-)
-"""Abbreviations that stand in brackets, or behind a dollar sign, more often than the ticker of the same letters."""
 
 
 def find_codes(text: str, *, companies: Mapping[str, object], tickers: Mapping[str, str]) -> Iterator[tuple[int, int, str]]:
@@ -65,7 +61,7 @@ def find_bracketed(text: str, *, tickers: Mapping[str, str]) -> Iterator[tuple[i
 
 def _ticker(match: re.Match[str], tickers: Mapping[str, str]) -> Iterator[tuple[int, int, str]]:
     symbol = match[1].upper().replace("-", ".")
-    if symbol in tickers and symbol not in NOT_TICKERS:
+    if symbol in tickers and symbol not in not_tickers():
         yield match.start(), match.end(), tickers[symbol]
 
 
@@ -81,7 +77,7 @@ def _numbers(text: str, companies: Mapping[str, object]) -> Iterator[tuple[int, 
 
 
 def _markets(text: str, start: int, *, end: int) -> tuple[str, ...]:
-    """The markets that the surroundings of a number allow; none where nothing says that it is a code."""
+    """The markets that the surroundings of a number allow; none where nothing says that it is a listing: `上证指数(000001)` is an index."""
     if text[end : end + 1] == "." and (after := MARKET_AFTER.match(text, end)):
         return MARKETS[after[1].upper()]
     if end - start < 5 and text[start - 1 : start] not in (":", "：", " ", "K", "k"):
@@ -89,6 +85,6 @@ def _markets(text: str, start: int, *, end: int) -> tuple[str, ...]:
     before = MARKET_BEFORE.search(text[max(0, start - 8) : start])
     if before:
         return MARKETS.get(before[1].upper(), (*ANY_MAINLAND, "XHKG"))
-    if start and text[start - 1] in OPENING and text[end : end + 1] in (*CLOSING, ",", "，", " "):
+    if start and text[start - 1] in OPENING and text[start - 2 : start - 1] not in ("指", "数") and text[end : end + 1] in (*CLOSING, ",", "，", " "):
         return ANY_MAINLAND if end - start == 6 else ("XHKG",) if end - start == 5 else ()
     return ()

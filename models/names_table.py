@@ -21,6 +21,7 @@ CURATED = FOLDER / "curated.csv"
 """Written by hand: the names people use for large companies, and which listings are one company."""
 ORDINARY_WORDS = FOLDER / "ordinary_words.txt"
 DECOYS = FOLDER / "decoys.txt"
+NOT_TICKERS = FOLDER / "not_tickers.txt"
 COLUMNS = ("id", "symbol", "name", "name_zh", "aliases", "same_as")
 """Columns of a table; only `id` and one of the names are needed."""
 
@@ -79,6 +80,12 @@ def ordinary_words() -> frozenset[str]:
 def decoys() -> frozenset[str]:
     """Phrases that contain a company's name and do not mean it, such as `Apple Valley` or `中国银行业`."""
     return frozenset(_lines(DECOYS))
+
+
+@cache
+def not_tickers() -> frozenset[str]:
+    """Abbreviations that are a ticker too and mostly mean something else, such as CEO and ETF."""
+    return frozenset(_lines(NOT_TICKERS))
 
 
 def load_table(extra: Sequence[Path] = ()) -> Table:
@@ -173,14 +180,14 @@ def _joined(known: Name | None, new: Name) -> Name:
 
 def _marked(row: _Row) -> dict[str, int]:
     """Every name of a row with its level. The last mark of an alias wins; `-alias` takes a name out; a plain name needs no alias."""
-    levels: dict[str, int] = {name: SURE for name in (row.name, without_form(row.name), row.name_zh) if len(name) > 1}
+    said = {name.lower(): (name, SURE) for name in (row.name, without_form(row.name), row.name_zh) if len(name) > 1}
     for alias in row.aliases:
         text = alias.lstrip("?-")
         if alias.startswith("-"):
-            levels.pop(text, None)
+            said.pop(text.lower(), None)
         elif not alias.startswith("$") and text:
-            levels[text] = min(len(alias) - len(text), WEAK)
-    return levels
+            said[text.lower()] = (text, min(len(alias) - len(text), WEAK))
+    return dict(said.values())
 
 
 def _foldable(text: str) -> bool:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import faust
 import structlog
+from faust.exceptions import ConsumerNotStarted
 from prometheus_client import CollectorRegistry
 
 from models.stories import RedisStoryIndex
@@ -67,7 +68,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     server = await _serve(registry, settings)
     reporter = asyncio.create_task(progress.run(), name="progress")
     try:
-        return await _run_until_signal(app)
+        return await _run_until_signal(app, reporter)
     finally:
         reporter.cancel()
         await asyncio.gather(reporter, return_exceptions=True)
@@ -88,7 +89,11 @@ def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:
     """The partitions this worker holds now."""
     if not apps or not apps[0].started:
         return []
-    return [(partition.topic, partition.partition) for partition in apps[0].consumer.assignment()]
+    try:
+        assigned = apps[0].consumer.assignment()
+    except ConsumerNotStarted:  # its thread is still coming up
+        return []
+    return [(partition.topic, partition.partition) for partition in assigned]
 
 
 async def _topics(settings: Settings, kafka: str) -> None:
@@ -116,7 +121,7 @@ async def _serve(registry: CollectorRegistry, settings: Settings) -> MetricsServ
     raise ConfigError(f"no free port for the worker's metrics from {settings.worker_port} on: set `worker_port`")
 
 
-async def _run_until_signal(app: faust.App) -> int:
+async def _run_until_signal(app: faust.App, reporter: asyncio.Task[None]) -> int:
     """Start the application, wait for a signal or a crash, stop it in bounded time."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -125,10 +130,11 @@ async def _run_until_signal(app: faust.App) -> int:
     start = asyncio.create_task(app.start(), name="faust")
     waiting = asyncio.create_task(stop.wait(), name="stop")
     crash = asyncio.create_task(_crashed(app), name="crash")
-    await asyncio.wait({waiting, crash}, return_when=asyncio.FIRST_COMPLETED)
-    failed = crash.done() and not stop.is_set()
+    await asyncio.wait({waiting, crash, reporter}, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stop.is_set()
     if failed:
-        log.error("the stream broke; a supervisor starts it again", error=repr(app.crash_reason))
+        reason = app.crash_reason or (reporter.exception() if reporter.done() and not reporter.cancelled() else None)
+        log.error("the worker broke; a supervisor starts it again", error=repr(reason))
     killer = loop.call_later(STOP_WITHIN_S, os._exit, 1 if failed else 0)
     await app.stop()
     for task in (start, waiting, crash):

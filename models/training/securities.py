@@ -28,6 +28,10 @@ TOO_GENERAL = frozenset({"news", "southern", "nasdaq", "strategy", "s&p", "booki
 """Short forms that mostly mean something better known."""
 
 
+SUCCEEDED = frozenset({"XNYS:BBL", "XNYS:CHL", "XNYS:PTR", "XNYS:SNP", "XNYS:UN"})
+"""Listings that ended while the company is listed elsewhere; `curated.csv` has their tickers as former ones."""
+
+
 @dataclass
 class Row:
     """One listing on its way into the table."""
@@ -63,7 +67,8 @@ def _read(path: Path) -> Iterator[dict[str, str]]:
 
 def _us(folder: Path) -> Iterator[Row]:
     for raw in _read(folder / "us.csv"):
-        yield Row(raw["id"], raw["symbol"], plain(raw["name"]), large="s-and-p-500" in raw["source"].split("+"))
+        if raw["id"] not in SUCCEEDED:
+            yield Row(raw["id"], raw["symbol"], plain(raw["name"]), large="s-and-p-500" in raw["source"].split("+"))
 
 
 def _cn(folder: Path) -> Iterator[Row]:
@@ -84,7 +89,7 @@ def _hk(folder: Path) -> Iterator[Row]:
 def _add_short_forms(row: Row, words: frozenset[str]) -> None:
     if row.name_zh:
         for form in (row.name_zh, chinese_base(row.name_zh)):
-            row.aliases[form] = "?" if len(form) < 3 or form in words else ""
+            row.aliases[form] = "-" if len(form) < 3 else "??" if form in words else ""
     for form in short_forms(row.name) if row.name else ():
         _add_english(row, form, words)
 
@@ -117,7 +122,7 @@ def _add_listed_aliases(rows: dict[str, Row], folder: Path, words: frozenset[str
         if raw["lang"] == "ticker":
             row.aliases["$" + alias] = ""
         elif raw["lang"] == "zh":
-            row.aliases[alias] = "?" if len(alias) < 4 or raw["ambiguous"] == "1" or alias in words else ""
+            row.aliases[alias] = "-" if len(alias) < 3 else "??" if len(alias) < 4 or raw["ambiguous"] == "1" or alias in words else ""
         elif raw["lang"] == "en":
             for form in (alias, without_form(alias)):
                 _add_english(row, form, words)

@@ -1,0 +1,230 @@
+"""The alerter process: one leader looks at the windows, every process serves the API, deliveries are made by the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from alerts.announce import announce
+from alerts.api.app import Parts, build_api
+from alerts.api.token import ensure_token, token_path
+from alerts.deliver import Deliverer, DeliveryQueue
+from alerts.detect.rules import load_rules
+from alerts.detector import Detector
+from alerts.leader import Leadership
+from alerts.store import AlertStore
+from alerts.subscriptions import SubscriptionStore
+from alerts.tick import Tick
+from opinion.bus import Producer, create_topics
+from opinion.clock import SystemClock
+from opinion.errors import BusUnavailable, ConfigError, StoreUnavailable
+from opinion.metrics import AlerterMetrics
+from opinion.redis_client import connect
+from opinion.settings import Settings
+from opinion.windows import WindowStore
+
+log = structlog.get_logger()
+
+RETRY_S = 2.0
+"""Wait between tries while Kafka or Redis does not answer."""
+REPLAY_TICK_S = 0.5
+"""In a replay, where a day passes in minutes, the windows are looked at this often."""
+
+
+class Alerter:
+    """The parts of one alerter process, wired.
+
+    run() ──signal──▶ lease given up, queue left as it is, API closed
+    """
+
+    def __init__(self, settings: Settings, *, redis: Redis, client: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._kafka = settings.require_servers()[0]
+        self._redis = redis
+        names, clock, wall = settings.names, settings.clock(), SystemClock()
+        self._registry = CollectorRegistry()
+        self._metrics = AlerterMetrics(self._registry)
+        self._producer = Producer(self._kafka)
+        self._store = WindowStore(redis, names)
+        self._alerts = AlertStore(redis, names)
+        self._subscriptions = SubscriptionStore(redis, names)
+        self._queue = DeliveryQueue(redis, names, clock=wall)
+        self._deliverer = Deliverer(self._queue, self._subscriptions, client=client, clock=wall, metrics=self._metrics)
+        self._leadership = Leadership(redis, names)
+        self._tick_s = settings.tick_interval_s if clock.speed == 1.0 else REPLAY_TICK_S
+        self._tick = Tick(
+            Detector(load_rules(settings.rules)),
+            store=self._store,
+            alerts=self._alerts,
+            producer=self._producer,
+            redis=redis,
+            names=names,
+            clock=clock,
+            metrics=self._metrics,
+            partitions=settings.partitions,
+            links=settings.console_url or f"http://{settings.api_host}:{settings.api_port}",
+        )
+        self._ticked = False
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Errors:
+            ConfigError: the port is taken, or a configured subscription is wrong.
+        """
+        server = self._server()
+        serving = asyncio.create_task(server.serve(), name="api")
+        try:
+            await _listening(server, serving, self._settings)
+            await self._prepare()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._lead(), name="tick")
+                group.create_task(_fail_with(serving), name="api-watch")
+        finally:
+            server.should_exit = True
+            await self._leadership.release()
+            await self._producer.stop()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    async def _prepare(self) -> None:
+        while True:
+            try:
+                await create_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
+                await self._subscriptions.put_settings(self._settings.subscriptions)
+            except (BusUnavailable, StoreUnavailable) as error:
+                log.warning("waiting for Kafka and Redis", error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _lead(self) -> None:
+        """Hold the lease and do a leader's work while it is held."""
+        work: list[asyncio.Task[None]] = []
+        try:
+            while True:
+                try:
+                    if await self._leadership.hold():
+                        if not work:
+                            log.info("leading", token=self._leadership.token)
+                            await self._tick.restore()
+                            work = [asyncio.create_task(self._announce(), name="announce"), asyncio.create_task(self._deliverer.run(), name="deliver")]
+                        await self._tick.run()
+                        self._ticked = True
+                    elif work:
+                        work = await _ended(work)
+                except (StoreUnavailable, BusUnavailable) as error:
+                    self._metrics.tick_errors.labels(error.reason.value).inc()
+                    log.warning("the windows were not looked at, trying again", error=str(error))
+                    work = await _ended(work)
+                await asyncio.sleep(self._tick_s)
+        finally:
+            await _ended(work)
+
+    async def _announce(self) -> None:
+        await announce(self._kafka, self._settings.names, enqueue=self._deliverer.enqueue)
+
+    def _server(self) -> uvicorn.Server:
+        parts = Parts(
+            alerts=self._alerts,
+            subscriptions=self._subscriptions,
+            queue=self._queue,
+            deliverer=self._deliverer,
+            registry=self._registry,
+            token=ensure_token(self._settings),
+            status=self._status,
+            sources=self._sources,
+            ready=lambda: self._ticked,
+        )
+        configuration = uvicorn.Config(
+            build_api(parts), host=self._settings.api_host, port=self._settings.api_port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+        )
+        server = uvicorn.Server(configuration)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        return server
+
+    async def _status(self) -> dict[str, Any]:
+        found = self._tick.watermark
+        return {
+            "leading": self._leadership.leading,
+            "watermark": None if found.at is None else found.at.isoformat(),
+            "behind": found.behind,
+            "blind": list(found.blind),
+            "at": datetime.now(UTC).isoformat(),
+        }
+
+    async def _sources(self) -> dict[str, Any]:
+        rows = await self._redis.hgetall(self._settings.names.sources)
+        return {name.decode() if isinstance(name, bytes) else str(name): msgspec.json.decode(value) for name, value in sorted(rows.items())}
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    """Cancel the tasks and wait for their end; an empty list, for the next ones."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return []
+
+
+async def _listening(server: uvicorn.Server, serving: asyncio.Task[None], settings: Settings) -> None:
+    """Return when the API listens.
+
+    Errors:
+        ConfigError: the port is taken.
+    """
+    while not server.started:
+        if serving.done():
+            raise ConfigError(f"cannot listen on {settings.api_host}:{settings.api_port}: is another alerter running? Set `api_port`")
+        await asyncio.sleep(0.02)
+
+
+async def _fail_with(serving: asyncio.Task[None]) -> None:
+    """Watch the API: the process must not live on without it."""
+    await asyncio.wait({serving})
+    raise ConfigError("the API stopped")
+
+
+async def run_alerter(settings: Settings) -> int:
+    """Alert until SIGTERM or SIGINT; the exit code.
+
+    Errors:
+        ConfigError: no servers are set, rules or subscriptions are wrong, the port is taken.
+    """
+    _, redis_url = settings.require_servers()
+    redis = connect(redis_url)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        work = asyncio.create_task(Alerter(settings, redis=redis, client=client).run(), name="alerter")
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=str(token_path(settings)) if settings.api_token is None else "configured")
+        try:
+            await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await _unwrapped(work)
+            await redis.aclose()
+    return 0
+
+
+async def _unwrapped(work: asyncio.Task[None]) -> None:
+    """Wait for the task; a group of one error is that error."""
+    try:
+        await work
+    except BaseExceptionGroup as group:
+        for error in group.exceptions:
+            if isinstance(error, ConfigError):
+                raise error from None
+        raise

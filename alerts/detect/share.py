@@ -1,0 +1,105 @@
+"""The share lane: how surprising is the share of negatives, given how many texts there were? Volume alone cannot fire it.
+
+For each window the negatives among N texts are held against a beta-binomial law with mean p0 (the usual share) and
+over-dispersion 1 + (N - 1) rho; the tail probability is read from the regularised incomplete beta function with counts
+divided by the over-dispersion. The score is -log10 of the smallest tail over the windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betainc
+
+from alerts.detect.rules import Rules
+from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints
+from opinion.records import Spike
+
+LEAST_P = 1e-300
+"""Tail probabilities below this are written as this: JSON and logarithms stay finite."""
+
+
+class Lens(NamedTuple):
+    """A window as it is looked at on a grid."""
+
+    panes: int
+    width_s: int
+    rho: float
+
+
+class Sums(NamedTuple):
+    """Counts of every window (rows) at every boundary (columns)."""
+
+    total: Ints
+    negative: Ints
+
+
+def lenses(rules: Rules, *, pane_s: int) -> tuple[Lens, ...]:
+    """The windows of the rules in whole panes, rounded up; windows that panes are too wide for fall together.
+
+    >>> [lens.width_s for lens in lenses(Rules(), pane_s=1800)]
+    [1800, 3600, 10800]
+    """
+    counts = sorted({-(-window.width_s // pane_s) for window in rules.windows})
+    return tuple(Lens(panes, panes * pane_s, rules.rho_of(panes * pane_s)) for panes in counts)
+
+
+def window_sums(counts: Ints, views: Sequence[Lens]) -> Sums:
+    """Window sums at the boundaries after the first `views[-1].panes` panes: (windows, boundaries) each.
+
+    `counts` is (2, longest + n - 1): the panes before the first boundary and those up to the last.
+    """
+    longest = views[-1].panes
+    running = np.zeros((2, counts.shape[1] + 1), np.int64)
+    np.cumsum(counts, axis=1, out=running[:, 1:])
+    ends = running[:, longest:]
+    stacked = np.stack([ends - running[:, longest - view.panes : running.shape[1] - view.panes] for view in views], axis=1)
+    return Sums(stacked[TOTAL], stacked[NEGATIVE])
+
+
+def tail(negative: Ints | Floats, total: Ints | Floats, *, usual: Floats | float, rho: Floats | float) -> Floats:
+    """Probability of at least so many negatives among `total` at the usual share; 1 where there are none.
+
+    Source: the binomial tail is I_p(n, N - n + 1); an effective sample of N / phi texts stands in for over-dispersed ones.
+    """
+    spread = 1 + np.maximum(np.asarray(total) - 1, 0) * rho
+    p: Floats = betainc(np.maximum(negative, 1e-9) / spread, (total - negative) / spread + 1, usual)
+    return np.clip(p, LEAST_P, 1.0)
+
+
+def score_range(sums: Sums, views: Sequence[Lens], *, usual: Floats, rules: Rules) -> Floats:
+    """Scores (windows, boundaries): -log10 of the tail; 0 where evidence is too thin (`min_negative`, `min_lift`).
+
+    `usual` is the baseline at each boundary.
+    """
+    enough = (sums.negative >= rules.min_negative) & (sums.negative >= rules.min_lift * usual * sums.total)
+    score = np.zeros(enough.shape)
+    at_window, at_boundary = np.nonzero(enough)
+    rho = np.array([view.rho for view in views])[at_window]
+    p = tail(sums.negative[enough], sums.total[enough], usual=usual[at_boundary], rho=rho)
+    score[enough] = np.abs(np.log10(p))  # abs: no -0.0
+    return score
+
+
+def corroborated_score(spike: Spike, rules: Rules) -> float:
+    """The score left when one story, and one author, speaks for at most `most_per_story` negatives on average.
+
+    A story reprinted two hundred times, or one author posting all day, adds tellings but no evidence. Breadth of 0 is unknown
+    and limits nothing; authors limit only where voices are mostly authors (news have publishers instead). 0 under `min_breadth` stories.
+    """
+    if spike.stories and spike.stories < rules.min_breadth:
+        return 0.0
+    negative = spike.negative
+    if spike.stories:
+        negative = min(negative, rules.most_per_story * spike.stories)
+    if spike.authors and spike.authors >= spike.publishers:
+        negative = min(negative, rules.most_per_story * spike.authors)
+    if negative == spike.negative:
+        return spike.score
+    total = spike.total - (spike.negative - negative)
+    if negative < rules.min_negative or negative < rules.min_lift * spike.baseline_ratio * total:
+        return 0.0
+    p = tail(np.array([negative]), np.array([total]), usual=spike.baseline_ratio, rho=rules.rho_of(spike.width_s))
+    return float(-np.log10(p[0]))

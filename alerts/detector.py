@@ -1,0 +1,273 @@
+"""All subjects at once: panes in, spikes out, transitions out. The alerter and the backtest run this same code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, field
+
+from alerts.detect.baseline import baseline_ratio, learned_hour, pooled_share
+from alerts.detect.rules import HOUR_S, Rules
+from alerts.detect.series import TOTAL, CountGrid, Floats, Ints, PaneSeries
+from alerts.detect.share import LEAST_P, Lens, Sums, lenses, score_range, window_sums
+from alerts.lifecycle import Episode, Transition, most_telling, step
+from opinion.records import Lane, Severity, Spike
+from opinion.windows import PANE_S
+
+KEEP_S = 4 * HOUR_S
+"""Panes kept beyond the longest window once evaluated: the trend's three hours, and late edits."""
+MOST_CHUNKS = 64
+"""A series with more chunks of panes than this (three days of busy minutes) is trimmed while it is filled, not only afterwards."""
+
+
+class DetectorState(Struct, frozen=True):
+    """All that a restart needs besides the panes."""
+
+    evaluated_s: int | None = None  # epoch seconds up to which boundaries were evaluated; None: none yet
+    episodes: dict[str, Episode] = field(default_factory=dict)
+
+
+class Snapshot(Struct, frozen=True):
+    """One window of a subject as it stands, for people and metrics."""
+
+    total: int
+    negative: int
+    ratio: float
+    baseline_ratio: float
+    score: float  # of the most surprising window
+
+
+class _Look(NamedTuple):
+    """Evaluations of one subject at rising boundaries."""
+
+    boundaries: Ints
+    sums: Sums
+    usual: Floats
+    score: Floats  # (windows, boundaries)
+
+
+class Detector:
+    """The panes of every subject and the newest alert of each; what it finds is a function of these, the rules and the instants."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._series: dict[str, PaneSeries] = {}
+        self._pool = CountGrid()
+        self._usual: dict[str, tuple[int, float]] = {}  # the newest baseline asked for, and its hour
+        self._lenses: dict[int, tuple[Lens, ...]] = {}
+        self._episodes: dict[str, Episode] = {}
+        self._evaluated_s: int | None = None
+
+    def put(self, subject: str, start_s: int, *, total: int, negative: int) -> None:
+        """Set the counts of a subject's minute that holds the instant `start_s` (epoch seconds); setting it again replaces them."""
+        series = self._series.get(subject)
+        if series is None:
+            series = self._series[subject] = PaneSeries()
+        change = series.put(start_s, total=total, negative=negative)
+        if any(change):
+            self._pool.add(series.hour_of(series.boundary(start_s)), total=change[TOTAL], negative=change[1])
+            if series.panes.size > MOST_CHUNKS:
+                self._trim(series)
+
+    def load(self, subject: str, starts_s: Ints, counts: Ints, *, pane_s: int = PANE_S) -> None:
+        """Set all panes of a new subject at once, of any width: `counts` is (2, n) of total and negative, `starts_s` must rise."""
+        if subject in self._series:
+            raise ValueError(f"{subject} has panes already")
+        series = self._series[subject] = PaneSeries(pane_s=pane_s, anchor_s=int(starts_s[0]))
+        self._pool.add_many(series.load(starts_s, counts), counts)
+
+    def series(self, subject: str) -> PaneSeries:
+        """The panes of a subject; empty ones where it was never heard of."""
+        return self._series.get(subject) or PaneSeries()
+
+    def firing(self) -> dict[str, Severity]:
+        """Subjects whose alert is on."""
+        return {subject: episode.severity for subject, episode in self._episodes.items() if episode.ended_at is None}
+
+    def state(self) -> DetectorState:
+        """What to save."""
+        return DetectorState(self._evaluated_s, dict(self._episodes))
+
+    def restore(self, state: DetectorState) -> None:
+        """Forget everything and go on from a saved state; the caller puts the panes again, oldest first."""
+        self._series, self._pool, self._usual = {}, CountGrid(), {}
+        self._evaluated_s, self._episodes = state.evaluated_s, dict(state.episodes)
+
+    def spikes(self, until: datetime, *, partial: bool = False) -> list[Spike]:
+        """What the lane says at every pane boundary after the last one evaluated, up to `until`; by (at, subject).
+
+        Only what can matter: every window at or above `theta`, and, after the first of those or while an alert is on, the best
+        window of each instant that is not calm. With `partial` also at `until` itself, the open pane counted as it stands. The
+        caller fills in the breadth of those at or above `theta` and hands all of them to `decide` before the next call.
+        """
+        until_s = int(until.timestamp())
+        closed_s = until_s // PANE_S * PANE_S
+        found: list[Spike] = []
+        for subject, series in self._series.items():
+            last = series.boundary(closed_s)
+            oldest = series.panes.first() if self._evaluated_s is None else series.boundary(self._evaluated_s)
+            if oldest is not None and oldest < last:
+                found += self._surprising(subject, self._looks(subject, oldest + 1, last))
+            if partial and until_s > closed_s:
+                open_pane = self._surprising(subject, self._looks(subject, last + 1, last + 1))
+                found += [_moved(spike, until) for spike in open_pane]
+        if self._evaluated_s is None or closed_s > self._evaluated_s:
+            self._evaluated_s = closed_s
+            for series in self._series.values():
+                self._trim(series)
+            self._pool.trim(closed_s // HOUR_S - self._hours_kept())
+        return sorted(found, key=lambda spike: (spike.at, spike.subject))
+
+    def decide(self, spikes: Iterable[Spike]) -> list[Transition]:
+        """What to tell, by (at, subject), after the spikes of the last look, whose breadth the caller has filled in."""
+        told: list[Transition] = []
+        for (at, subject), group in groupby(spikes, key=lambda spike: (spike.at, spike.subject)):
+            told += self._settle(subject, before=at)
+            told += self._step(subject, most_telling(list(group), self.rules), at=at)
+        if self._evaluated_s is not None:
+            until = datetime.fromtimestamp(self._evaluated_s, UTC)
+            for subject in sorted(self._episodes):
+                told += self._settle(subject, before=until + timedelta(microseconds=1))
+                if self._episodes[subject].ended_at is not None:
+                    self._step(subject, None, at=until)
+        return sorted(told, key=lambda transition: (transition.at, transition.subject))
+
+    def snapshot(self, subject: str, *, at: datetime, window_s: int) -> Snapshot:
+        """Totals, ratio, usual ratio and score of a subject as of `at`, the open pane counted as it stands."""
+        series = self.series(subject)
+        boundary = series.boundary(at.timestamp() - 1) + 1
+        total, negative = series.window(boundary, panes=max(1, window_s // series.pane_s))
+        score = max((float(look.score.max()) for look in self._looks(subject, boundary, boundary)), default=0.0)
+        usual = float(self._usuals(subject, np.array([series.instant(boundary)]))[0])
+        return Snapshot(total, negative, negative / total if total else 0.0, usual, score)
+
+    def _settle(self, subject: str, *, before: datetime) -> list[Transition]:
+        """The resolution of a subject that has been calm for long enough by an instant before `before`, if so."""
+        episode = self._episodes.get(subject)
+        if episode is None or episode.ended_at is not None:
+            return []
+        due_s = -(-(episode.hot_at + self._patience(subject)).timestamp() // PANE_S) * PANE_S
+        due = datetime.fromtimestamp(due_s, UTC)
+        return self._step(subject, None, at=due) if due < before else []
+
+    def _step(self, subject: str, spike: Spike | None, *, at: datetime) -> list[Transition]:
+        episode, transition = step(self._episodes.get(subject), spike, at=at, rules=self.rules)
+        if episode is None:
+            self._episodes.pop(subject, None)
+        else:
+            self._episodes[subject] = episode
+        return [] if transition is None else [transition]
+
+    def _patience(self, subject: str) -> timedelta:
+        """How long calm must last: at least until the next look, where panes are wide."""
+        return max(self.rules.resolve_after, timedelta(seconds=self.series(subject).pane_s))
+
+    def _looks(self, subject: str, first: int, last: int) -> Iterator[_Look]:
+        """Evaluations at the boundaries [first, last] at which enough negatives are in sight; silence is passed over."""
+        series = self._series.get(subject)
+        if series is None:
+            return
+        views = self._views(series)
+        reach = views[-1].panes
+        for low, high in series.panes.spans(first, last + 1, reach=reach):
+            sums = window_sums(series.panes.slice(low - reach, high - 1), views)
+            seen = np.nonzero(sums.negative[-1] >= self.rules.min_negative)[0]
+            if len(seen):
+                boundaries = low + seen
+                sums = Sums(sums.total[:, seen], sums.negative[:, seen])
+                usual = self._usuals(subject, series.instants(boundaries))
+                yield _Look(boundaries, sums, usual, score_range(sums, views, usual=usual, rules=self.rules))
+
+    def _views(self, series: PaneSeries) -> tuple[Lens, ...]:
+        if series.pane_s not in self._lenses:
+            self._lenses[series.pane_s] = lenses(self.rules, pane_s=series.pane_s)
+        return self._lenses[series.pane_s]
+
+    def _usuals(self, subject: str, at_s: Ints) -> Floats:
+        """The baseline of a subject at rising instants."""
+        hours, where = np.unique(learned_hour(at_s, self.rules), return_inverse=True)
+        known = self._usual.get(subject)
+        if len(hours) == 1 and known is not None and known[0] == hours[0]:
+            return np.full(len(at_s), known[1])
+        prior = pooled_share(self._pool, hours, rules=self.rules)
+        usual = baseline_ratio(self.series(subject).hours, hours, prior=prior, rules=self.rules)
+        self._usual[subject] = int(hours[-1]), float(usual[-1])
+        found: Floats = usual[where]
+        return found
+
+    def _surprising(self, subject: str, looks: Iterable[_Look]) -> list[Spike]:
+        found = list(looks)
+        if not found:
+            return []
+        series = self._series[subject]
+        boundaries = np.concatenate([look.boundaries for look in found])
+        sums = Sums(*(np.concatenate([look.sums[row] for look in found], axis=1) for row in (0, 1)))
+        usual, score = np.concatenate([look.usual for look in found]), np.concatenate([look.score for look in found], axis=1)
+        episode = self._episodes.get(subject)
+        is_open = episode is not None and episode.ended_at is None
+        patience = round(self._patience(subject).total_seconds())
+        spikes: list[Spike] = []
+        for i in _that_matter(score.max(axis=0), series.instants(boundaries), rules=self.rules, patience_s=patience, is_open=is_open).tolist():
+            at = datetime.fromtimestamp(series.instant(int(boundaries[i])), UTC)
+            telling = np.nonzero(score[:, i] >= self.rules.theta)[0].tolist() or [int(score[:, i].argmax())]
+            for row in telling:
+                width_s = self._views(series)[row].width_s
+                counts = int(sums.total[row, i]), int(sums.negative[row, i])
+                spikes.append(_spike(subject, at=at, width_s=width_s, counts=counts, usual=float(usual[i]), score=float(score[row, i])))
+        return spikes
+
+    def _trim(self, series: PaneSeries) -> None:
+        if self._evaluated_s is not None:
+            panes_s = self._evaluated_s - self._views(series)[-1].width_s - KEEP_S
+            series.trim(panes_before_s=panes_s, hours_before_s=self._evaluated_s - self._hours_kept() * HOUR_S)
+
+    def _hours_kept(self) -> int:
+        return self.rules.history_h + self.rules.guard_h + 2
+
+
+def _that_matter(best: Floats, at_s: Ints, *, rules: Rules, patience_s: int, is_open: bool) -> npt.NDArray[np.intp]:
+    """Indices of the evaluations that can change an alert: those that are not calm, from the first that may fire on.
+
+    Runs with more calm than `patience_s` between them are apart: an alert of one is over before the next begins.
+    """
+    warm = np.nonzero(best >= rules.calm_below)[0]
+    if is_open or not len(warm):
+        return warm
+    fired = np.cumsum(best[warm] >= rules.theta)
+    apart = np.diff(at_s[warm], prepend=at_s[warm[0]]) > patience_s
+    before = np.maximum.accumulate(np.where(apart, np.concatenate([[0], fired[:-1]]), 0))
+    kept: npt.NDArray[np.intp] = warm[fired > before]
+    return kept
+
+
+def _spike(subject: str, *, at: datetime, width_s: int, counts: tuple[int, int], usual: float, score: float) -> Spike:
+    """The record of one window; rounded, so that what is told is what is decided on."""
+    total, negative = counts
+    return Spike(
+        subject=subject,
+        lane=Lane.SHARE,
+        at=at,
+        width_s=width_s,
+        total=total,
+        negative=negative,
+        expected_negative=round(usual * total, 3),
+        baseline_ratio=round(usual, 6),
+        ratio=round(negative / total, 6),
+        lift=round(negative / total / usual, 3),
+        p_value=max(LEAST_P, float(f"{10**-score:.6g}")),
+        score=round(score, 4),
+        stories=0,
+        publishers=0,
+        authors=0,
+    )
+
+
+def _moved(spike: Spike, at: datetime) -> Spike:
+    """The same evaluation, told at another instant."""
+    return msgspec.structs.replace(spike, at=at)

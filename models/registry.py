@@ -1,0 +1,104 @@
+"""Which model judges: the shipped one or a directory of the same form, loaded and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from models.backends.base import BatchStats, OnBatch
+from opinion.errors import ModelLoadError
+from opinion.metrics import WorkerMetrics
+from opinion.settings import Settings
+
+if TYPE_CHECKING:
+    from models.backends.torch_backend import TorchBackend
+    from models.judge import Judge
+
+NAME = "yuqing-e5-small"
+WEIGHTS = Path(__file__).parent / "weights"
+HEADS = "heads.safetensors"
+CARD = "card.json"
+
+
+class _Encoder(msgspec.Struct):
+    name: str
+    sha256: str
+
+
+class Card(msgspec.Struct):
+    """The parts of a model card that loading relies on."""
+
+    name: str
+    heads_sha256: str
+    encoder: _Encoder
+
+
+def read_card(directory: Path) -> Card:
+    """The card of the model in `directory`.
+
+    Errors:
+        ModelLoadError: there is none, or it lacks a field.
+    """
+    path = directory / CARD
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Card)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise ModelLoadError(msg) from error
+    except msgspec.MsgspecError as error:
+        msg = f"{path} is no model card: {error}"
+        raise ModelLoadError(msg) from error
+
+
+def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> TorchBackend:
+    """The backend of the configured model; unpacks the encoder first where that was not done.
+
+    Errors:
+        ModelLoadError: the model is missing, damaged, or made for another encoder.
+    """
+    from models import encoder  # noqa: PLC0415 - torch takes seconds: only those who judge pay
+    from models.backends.torch_backend import TorchBackend  # noqa: PLC0415
+    from models.heads import load_heads  # noqa: PLC0415
+    from models.reader import Reader  # noqa: PLC0415
+
+    directory = WEIGHTS if settings.model == "default" else Path(settings.model)
+    card = read_card(directory)
+    if card.encoder.sha256 != encoder.SHA256:
+        msg = f"{directory} was made for the encoder {card.encoder.name} ({card.encoder.sha256[:12]}), not for {encoder.NAME} ({encoder.REVISION})"
+        raise ModelLoadError(msg)
+    reader = Reader(
+        encoder.prepare_model(settings.models_dir),
+        device=settings.device,
+        threads=settings.threads,
+        max_tokens=settings.max_tokens,
+        batch_tokens=settings.batch_tokens,
+    )
+    heads = load_heads(directory / HEADS, sha256=card.heads_sha256, device=reader.device, width=reader.width)
+    return TorchBackend(reader, heads, model=card.name, on_batch=on_batch)
+
+
+def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> Judge:
+    """A judge with the configured model and the shipped table of companies; it counts into `metrics`.
+
+    Errors:
+        ModelLoadError: the model cannot be loaded.
+    """
+    from models.entities import Linker  # noqa: PLC0415 - see load_backend
+    from models.judge import Judge  # noqa: PLC0415
+
+    backend = load_backend(settings, on_batch=_counting(metrics) if metrics else None)
+    if metrics is not None:
+        metrics.model_info.labels(backend.model, backend.revision, backend.name, backend.device).set(1)
+    return Judge(backend, Linker.load(), entity_seconds=metrics.inference_duration.labels("entities").observe if metrics else None)
+
+
+def _counting(metrics: WorkerMetrics) -> OnBatch:
+    def count(stats: BatchStats) -> None:
+        metrics.batch_documents.observe(stats.documents)
+        metrics.batch_tokens.observe(stats.tokens)
+        metrics.inference_duration.labels("tokenise").observe(stats.tokenise_s)
+        metrics.inference_duration.labels("forward").observe(stats.forward_s)
+
+    return count

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis.asyncio import Redis
+
+from alerts.alerter import run_alerter
+from alerts.subscriptions import new_key
+from opinion.bus import Producer, create_topics
+from opinion.clock import epoch_ms
+from opinion.codec import encode
+from opinion.names import Names
+from opinion.records import Document
+from opinion.redis_client import connect
+from opinion.settings import Settings, load_settings
+from tests.support.receiver import Receiver
+from tests.support.records import document
+from tests.support.workers import environment, until, worker
+from yuqing.embedded.process import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+COMPANY = "XDEM:HSRY"
+SUBJECT = f"entity:{COMPANY}"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(redis_url)
+    yield client
+    await client.aclose()
+
+
+def settings_for(*, kafka: str, redis_url: str, names: Names, folder: Path, receiver: Receiver, secret: str) -> Settings:
+    subscription = f'[{{"name": "desk", "url": "{receiver.url}", "secret": "{secret}", "subjects": ["entity:*"]}}]'
+    port = free_port()
+    variables = {
+        "YUQING_KAFKA": kafka,
+        "YUQING_REDIS": redis_url,
+        "YUQING_NAMESPACE": names.namespace,
+        "YUQING_DATA_DIR": str(folder),
+        "YUQING_API_PORT": str(port),
+        "YUQING_SUBSCRIPTIONS": subscription,
+        "YUQING_ALLOW_PRIVATE_WEBHOOKS": "true",
+        "YUQING_TICK_INTERVAL_S": "0.5",
+        "YUQING_API_TOKEN": "hush",
+    }
+    return load_settings(variables)
+
+
+def day(now: datetime) -> list[Document]:
+    """Twenty quiet hours up to five minutes ago, then a surge by many publishers."""
+    made: list[Document] = []
+    for n in range(400):
+        at = now - timedelta(hours=20) + timedelta(minutes=2.9 * n)
+        tone = "bad" if n % 6 == 0 else "so"
+        made.append(_text(n, at, f"A {tone} story about the dairy number {n}, told at some length for once."))
+    for n in range(400, 460):
+        at = now - timedelta(minutes=5) + timedelta(seconds=4 * (n - 400))
+        made.append(_text(n, at, f"Bad milk: a bad story number {n} about the dairy, told at some length for once."))
+    return made
+
+
+def _text(number: int, at: datetime, text: str) -> Document:
+    return document(number, title="", text=text, symbols=[COMPANY], publisher=f"p{number % 9}.example", published_at=at, fetched_at=at + timedelta(seconds=2))
+
+
+async def publish(kafka: str, names: Names, documents: Sequence[Document]) -> None:
+    await create_topics(kafka, names, partitions=4, replication=1)
+    producer = Producer(kafka)
+    await producer.send_all(names.documents, [(item.doc_id.encode(), encode(item)) for item in documents])
+    await producer.stop()
+
+
+async def test_surge_is_told_once_by_a_signed_webhook_and_survives_a_restart(kafka_address: str, redis_url: str, redis: Redis, names: Names, tmp_path: Path) -> None:
+    secret = new_key()
+    await publish(kafka_address, names, day(datetime.now(UTC)))
+    async with Receiver() as receiver, worker(environment(kafka=kafka_address, redis_url=redis_url, names=names)):
+        settings = settings_for(kafka=kafka_address, redis_url=redis_url, names=names, folder=tmp_path, receiver=receiver, secret=secret)
+        alerter = asyncio.create_task(run_alerter(settings))
+        await until(lambda: receiver.received, within_s=60)
+        assert receiver.received[0].verified_by(secret)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.api_port}", headers={"authorization": "Bearer hush"}, trust_env=False) as api:
+            (alert,) = (await api.get("/api/v1/alerts", params={"subject": SUBJECT})).json()["alerts"]
+            shown = (await api.get("/metrics")).text
+        assert alert["status"] in {"firing", "updated"}
+        assert alert["window"]["negative"] >= 5
+        assert alert["evidence"]
+        families = {family.name: family for family in text_string_to_metric_families(shown)}
+        assert sum(sample.value for sample in families["yuqing_alerts_firing"].samples) >= 1
+        told = [item.headers["webhook-id"] for item in receiver.received]
+        assert len(told) == len(set(told))
+        alerter.cancel()
+        await asyncio.gather(alerter, return_exceptions=True)
+        again = asyncio.create_task(run_alerter(settings))
+        begun_ms = epoch_ms(datetime.now(UTC))
+        await until(lambda: _looked_again(redis, names, begun_ms), within_s=30)
+        assert [item.headers["webhook-id"] for item in receiver.received][: len(told)] == told
+        firing = [item for item in receiver.received if b'"alert.firing"' in item.body and SUBJECT.encode() in item.body]
+        assert len(firing) == 1
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+
+
+async def _looked_again(redis: Redis, names: Names, begun_ms: int) -> bool:
+    """Whether the second alerter leads and has saved its state after it began."""
+    token = int(await redis.get(names.leader_token) or 0)
+    return token >= 2 and epoch_ms(datetime.now(UTC)) > begun_ms + 3000

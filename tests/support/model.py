@@ -1,0 +1,94 @@
+"""A tiny model of the real form (12 layers of 16, 200 pieces, random weights), and where the real one is unpacked for tests."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.encoder import prepare_model
+from models.heads import GROUPS, Head, Heads, heads_bytes, heads_from
+from models.reader import Reader
+
+UNPACKED = Path(__file__).parents[2] / "build" / "models"
+HIDDEN, LAYERS, ATTENTION_HEADS, INNER, POSITIONS = 16, 12, 2, 32, 128
+PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", *(chr(code) for code in range(33, 127)), *"涨跌停利润增长公司亏损，。股", *(f"▁{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+VOCABULARY = len(PIECES) + 3
+
+
+def packed_bytes(*, magic: bytes = b"E5S1", version: int = 1, hidden: int = HIDDEN, seed: int = 1) -> bytes:
+    """A file of the form that `models.unpack` reads."""
+    random = np.random.default_rng(seed)
+    blob, offsets = b"", [0]
+    for piece in PIECES:
+        blob += piece.encode()
+        offsets.append(len(blob))
+    head = magic + struct.pack("<i7ifi5iQ", version, hidden, LAYERS, ATTENTION_HEADS, INNER, VOCABULARY, POSITIONS, 2, 1e-12, 32, len(PIECES), 0, 2, 1, 3, len(blob))
+    scores = [0.0] * 4 + [-5.0] * (len(PIECES) - 4)
+    head += struct.pack(f"<{len(offsets)}I", *offsets) + struct.pack(f"<{len(scores)}f", *scores) + blob + struct.pack("<iI", 0, 3) + b"map"
+    return _with_tensors(head, random)
+
+
+def _with_tensors(head: bytes, random: np.random.Generator) -> bytes:
+    tensors = [("emb.word", True, VOCABULARY * HIDDEN), ("emb.pos", False, POSITIONS * HIDDEN), ("emb.type", False, 2 * HIDDEN), ("emb.ln.w", False, HIDDEN), ("emb.ln.b", False, HIDDEN)]
+    for layer in range(LAYERS):
+        for name in ("q", "k", "v", "ao"):
+            tensors += [(f"l{layer}.{name}.w", True, HIDDEN * HIDDEN), (f"l{layer}.{name}.b", False, HIDDEN)]
+        tensors += [(f"l{layer}.fi.w", True, INNER * HIDDEN), (f"l{layer}.fi.b", False, INNER), (f"l{layer}.fo.w", True, INNER * HIDDEN), (f"l{layer}.fo.b", False, HIDDEN)]
+        tensors += [(f"l{layer}.{name}.{part}", False, HIDDEN) for name in ("aln", "oln") for part in "wb"]
+    at = len(head) + 4 + sum(2 + len(name) + 21 for name, _, _ in tensors)
+    directory, body = struct.pack("<i", len(tensors)), b""
+    for name, packed, count in tensors:
+        data = _blocks(count, random) if packed else _floats(name, count, random)
+        directory += struct.pack("<H", len(name)) + name.encode() + struct.pack("<BIQQ", int(packed), count, at + len(body), len(data))
+        body += data
+    return head + directory + body
+
+
+def _blocks(count: int, random: np.random.Generator) -> bytes:
+    blocks = np.zeros(count // 32, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]))
+    blocks["scale"] = random.uniform(0.02, 0.05, count // 32)
+    blocks["nibbles"] = random.integers(0, 256, (count // 32, 16))
+    return blocks.tobytes()
+
+
+def _floats(name: str, count: int, random: np.random.Generator) -> bytes:
+    values = np.ones(count) if name.endswith("ln.w") else random.normal(0, 0.1, count)
+    return values.astype("<f4").tobytes()
+
+
+def tiny_directory(into: Path) -> Path:
+    """The tiny model, unpacked under `into`."""
+    into.mkdir(parents=True, exist_ok=True)
+    packed = into / "tiny.bin"
+    packed.write_bytes(packed_bytes())
+    return prepare_model(into, packed=packed, sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
+
+
+def random_heads(width: int, *, hidden: int = 8) -> Heads:
+    """Heads of random weights, temperatures 1, for features of that width."""
+    generator = torch.Generator().manual_seed(3)
+
+    def head(labels: int) -> Head:
+        return Head(
+            inner=torch.randn(hidden, width + 1, generator=generator),
+            inner_bias=torch.zeros(hidden),
+            outer=torch.randn(labels, hidden, generator=generator),
+            outer_bias=torch.zeros(labels),
+            temperatures=torch.ones(len(GROUPS)),
+        )
+
+    return heads_from(heads_bytes(head(3), head(20)), device=torch.device("cpu"), width=width)
+
+
+def real_directory() -> Path:
+    """The default encoder, unpacked once for all test runs of this checkout."""
+    return prepare_model(UNPACKED)
+
+
+def tiny_reader(into: Path, *, max_tokens: int = 64, batch_tokens: int = 512) -> Reader:
+    """A reader of the tiny model."""
+    return Reader(tiny_directory(into), device="cpu", threads=1, max_tokens=max_tokens, batch_tokens=batch_tokens)

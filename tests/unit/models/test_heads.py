@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from models.backends.base import ModelInput
+from models.heads import GROUPS, Head, group_of, heads_bytes, heads_from, load_heads, pooled, with_register
+from models.registry import CARD, HEADS, WEIGHTS, load_backend, read_card
+from opinion.errors import ModelLoadError
+from opinion.records import DocumentKind
+from opinion.settings import Settings
+from tests.support.model import random_heads
+
+CPU = torch.device("cpu")
+WIDTH = 8
+
+
+def test_a_file_with_another_hash_than_the_card_is_refused(tmp_path: Path) -> None:
+    (tmp_path / HEADS).write_bytes((WEIGHTS / HEADS).read_bytes()[:-1] + b"\x01")
+    with pytest.raises(ModelLoadError, match="its card says"):
+        load_heads(tmp_path / HEADS, sha256=read_card(WEIGHTS).heads_sha256, device=CPU, width=1536)
+
+
+def test_the_shipped_heads_are_those_of_the_shipped_card() -> None:
+    heads = load_heads(WEIGHTS / HEADS, sha256=read_card(WEIGHTS).heads_sha256, device=CPU, width=1536)
+    card = msgspec.json.decode((WEIGHTS / CARD).read_bytes())
+    assert card["revision"] == heads.revision
+    assert [round(value, 4) for value in heads.sentiment.temperatures.tolist()] == list(card["temperatures"]["sentiment"].values())
+    assert (WEIGHTS / HEADS).stat().st_size < 1_000_000
+
+
+def test_heads_of_another_shape_are_refused() -> None:
+    heads = random_heads(WIDTH)
+    with pytest.raises(ModelLoadError, match="do not fit"):
+        heads_from(heads_bytes(heads.sentiment, heads.topics), device=CPU, width=WIDTH + 1)
+    with pytest.raises(ModelLoadError, match="do not fit"):
+        heads_from(heads_bytes(heads.topics, heads.sentiment), device=CPU, width=WIDTH)
+
+
+def test_bytes_that_are_no_heads_are_refused() -> None:
+    with pytest.raises(ModelLoadError, match="not a file of heads"):
+        heads_from(b"\x00" * 64, device=CPU, width=WIDTH)
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "No such file"), (b"{", "no model card"), (b'{"name": "x"}', "no model card")])
+def test_a_directory_without_a_card_is_refused(tmp_path: Path, content: bytes | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / CARD).write_bytes(content)
+    with pytest.raises(ModelLoadError, match=says):
+        load_backend(Settings(model=str(tmp_path)))
+
+
+def test_heads_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    card = msgspec.json.decode((WEIGHTS / CARD).read_bytes())
+    card["encoder"]["sha256"] = "0" * 64
+    (tmp_path / CARD).write_bytes(msgspec.json.encode(card))
+    with pytest.raises(ModelLoadError, match="was made for the encoder"):
+        load_backend(Settings(model=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("lang", "kind", "group"),
+    [("en", DocumentKind.NEWS, 0), ("und", DocumentKind.QA, 1), ("zh-Hans", DocumentKind.FLASH, 2), ("zh-Hant", DocumentKind.SOCIAL, 3)],
+)
+def test_language_and_register_choose_the_temperature(lang: str, kind: DocumentKind, group: int) -> None:
+    assert group_of(ModelInput("", "x", kind, lang)) == group
+
+
+def test_a_higher_temperature_is_less_sure_and_keeps_the_label() -> None:
+    head: Head = msgspec.structs.replace(random_heads(WIDTH).sentiment, temperatures=torch.tensor([1.0, 3.0, 1.0, 1.0]))
+    features = torch.randn(1, WIDTH + 1, generator=torch.Generator().manual_seed(1)).repeat(2, 1)
+    sure, unsure = head.probabilities(features, torch.tensor([0, 1]))
+    assert sure.argmax() == unsure.argmax()
+    assert sure.max() > unsure.max()
+
+
+def test_the_register_is_the_last_feature() -> None:
+    features = with_register(torch.zeros(len(GROUPS), WIDTH), torch.arange(len(GROUPS)))
+    assert features[:, -1].tolist() == [-1, 1, -1, 1]
+
+
+def test_padding_does_not_reach_the_features() -> None:
+    layers = [torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(number)) for number in range(12)]
+    alone = pooled([layer[:, :2] for layer in layers], torch.tensor([[True, True]]))
+    padded = pooled(layers, torch.tensor([[True, True, False]]))
+    assert torch.allclose(alone.features, padded.features)
+    assert torch.allclose(alone.mean, padded.mean)

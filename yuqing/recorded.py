@@ -1,0 +1,205 @@
+"""What a backtest reads: count rows or ScoredDocuments as JSON Lines, gathered per subject."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from alerts.detect.series import Ints
+from opinion.clock import epoch_ms
+from opinion.codec import decode
+from opinion.errors import InvalidRecord, RecordError
+from opinion.events import telling_day
+from opinion.names import digest
+from opinion.records import Instant, ScoredDocument
+from opinion.windows import PANE_S, QUARTER_S, Breadth
+
+UNKNOWN = -1
+"""Stands for a count that a row does not give."""
+LONE_PANE_S = 300
+"""Width of a pane where no subject has two rows to tell it by."""
+
+_Counted = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class CountRow(Struct, frozen=True):
+    """What happened in the pane of one subject that begins at `at`."""
+
+    at: Instant
+    subject: Annotated[str, Meta(min_length=1)]
+    total: _Counted
+    negative: _Counted
+    stories: _Counted | None = None  # distinct stories among the negatives
+    authors: _Counted | None = None
+
+
+class Voices(Protocol):
+    """Who told a subject negatively, and when."""
+
+    def breadth(self, start_s: int, end_s: int) -> Breadth:
+        """How many told it in [start_s, end_s), epoch seconds; 0 is unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The record of one subject: its panes, oldest first, and who spoke in them."""
+
+    pane_s: int
+    starts_s: Ints
+    counts: Ints  # (2, n): total, negative
+    voices: Voices
+
+    @property
+    def first_s(self) -> int:
+        """When its first pane began (epoch seconds)."""
+        return int(self.starts_s[0])
+
+    @property
+    def last_s(self) -> int:
+        """When its last pane began."""
+        return int(self.starts_s[-1])
+
+    @property
+    def end_s(self) -> int:
+        """When its last pane closed."""
+        return self.last_s + self.pane_s
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A whole input."""
+
+    rows: int
+    tracks: Mapping[str, Track]
+
+
+def read_recording(lines: Iterable[bytes]) -> Recording:
+    """The input, every row of the form that the first one has; blank lines are passed over.
+
+    Errors:
+        InvalidRecord: a row of another form or with impossible counts, or rows of a subject that do not rise in time; the message gives the line.
+    """
+    tracks: _CountTracks | _ToldTracks | None = None
+    rows = 0
+    for number, line in enumerate(lines, 1):
+        if line.isspace() or not line:
+            continue
+        try:
+            if tracks is None:
+                tracks = _ToldTracks() if "document" in msgspec.json.decode(line, type=dict) else _CountTracks()
+            tracks.take(line)
+        except (RecordError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidRecord(f"line {number}: {error}") from error
+        rows += 1
+    return Recording(rows, {} if tracks is None else tracks.finished())
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Count rows of one subject, by column: a year of five-minute rows is 3 MB."""
+
+    at_s: array[int] = field(default_factory=lambda: array("q"))
+    total: array[int] = field(default_factory=lambda: array("i"))
+    negative: array[int] = field(default_factory=lambda: array("i"))
+    stories: array[int] = field(default_factory=lambda: array("i"))
+    authors: array[int] = field(default_factory=lambda: array("i"))
+
+    def breadth(self, start_s: int, end_s: int) -> Breadth:
+        """Sums over rows, so at most too many; unknown where a row with negatives does not say."""
+        rows = slice(bisect_left(self.at_s, start_s), bisect_left(self.at_s, end_s))
+        told = np.asarray(self.negative[rows]) > 0
+        sums = [0 if (column[told] == UNKNOWN).any() else int(column[told].sum()) for column in (np.asarray(self.stories[rows]), np.asarray(self.authors[rows]))]
+        return Breadth(stories=sums[0], authors=sums[1])
+
+
+class _CountTracks:
+    """Count rows, as they come."""
+
+    def __init__(self) -> None:
+        self._decode = msgspec.json.Decoder(CountRow).decode
+        self._columns: dict[str, _Columns] = {}
+
+    def take(self, line: bytes) -> None:
+        row = self._decode(line)
+        if row.negative > row.total:
+            raise InvalidRecord(f"{row.negative} negatives among {row.total} texts")
+        at_s = int(row.at.timestamp())
+        columns = self._columns.get(row.subject)
+        if columns is None:
+            columns = self._columns[row.subject] = _Columns()
+        elif at_s <= columns.at_s[-1]:
+            raise InvalidRecord(f"rows of {row.subject} are not in time order")
+        columns.at_s.append(at_s)
+        columns.total.append(row.total)
+        columns.negative.append(row.negative)
+        columns.stories.append(UNKNOWN if row.stories is None else row.stories)
+        columns.authors.append(UNKNOWN if row.authors is None else row.authors)
+
+    def finished(self) -> dict[str, Track]:
+        starts = {subject: np.asarray(columns.at_s, np.int64) for subject, columns in self._columns.items()}
+        widths = {subject: int(np.diff(at_s).min()) for subject, at_s in starts.items() if len(at_s) > 1}
+        lone_s = min(widths.values(), default=LONE_PANE_S)
+        return {
+            subject: Track(widths.get(subject, lone_s), starts[subject], np.array([columns.total, columns.negative], np.int64), columns)
+            for subject, columns in self._columns.items()
+        }
+
+
+@dataclass(slots=True)
+class _Told:
+    """Scored documents of one subject, counted the way `windows.lua` counts: a telling once, at its earliest."""
+
+    documents: dict[tuple[int, str], str] = field(default_factory=dict)  # (day, doc_id) -> story
+    tellings: dict[tuple[int, str, str], tuple[int, str, bool]] = field(default_factory=dict)  # (day, story, publisher) -> (event_ms, document, negative)
+    negatives: list[tuple[int, str, str, str]] = field(default_factory=list)  # (event_s, story, publisher, author), sorted at the end
+
+    def take(self, scored: ScoredDocument) -> None:
+        document, event_ms = scored.document, epoch_ms(scored.event_at)
+        day = telling_day(document, scored.event_at)
+        if self.documents.setdefault((day, document.doc_id), scored.story_id) != scored.story_id:
+            return  # an edit of a document that was counted: it counts once
+        negative = scored.sentiment.label == "negative"
+        telling = event_ms, digest(document.doc_id), negative
+        key = day, scored.story_id, document.publisher
+        self.tellings[key] = min(self.tellings.get(key, telling), telling)
+        if negative:
+            self.negatives.append((event_ms // 1000, scored.story_id, document.publisher, document.author_hash or ""))
+
+    def track(self) -> Track:
+        """The panes that hold a telling."""
+        self.negatives.sort()
+        told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative] for event_ms, _, negative in self.tellings.values()], np.int64)
+        starts, where, total = np.unique(told[:, 0], return_inverse=True, return_counts=True)
+        negative = np.bincount(where, weights=told[:, 1]).astype(np.int64)
+        return Track(PANE_S, starts, np.stack([total, negative]), self)
+
+    def breadth(self, start_s: int, end_s: int) -> Breadth:
+        """Distinct ones, from the beginning of the quarter hour, as the alerter's sketches have it."""
+        begin = bisect_left(self.negatives, (start_s // QUARTER_S * QUARTER_S,))
+        found = self.negatives[begin : bisect_left(self.negatives, (end_s,))]
+        stories, publishers, authors = ({row[column] for row in found} for column in (1, 2, 3))
+        return Breadth(len(stories), len(publishers), len(authors - {""}))
+
+
+class _ToldTracks:
+    """Scored documents, as they come."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, _Told] = {}
+
+    def take(self, line: bytes) -> None:
+        scored = decode(line, ScoredDocument)
+        if scored.counted:
+            for subject in scored.subjects:
+                self._told.setdefault(subject, _Told()).take(scored)
+
+    def finished(self) -> dict[str, Track]:
+        return {subject: told.track() for subject, told in self._told.items()}
