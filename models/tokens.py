@@ -32,7 +32,7 @@ class Pieces(Struct, frozen=True):
 
 
 def judged_text(title: str, text: str, *, max_tokens: int) -> str:
-    """The title and lead that a model of `max_tokens` reads; every character is where it was in `title + newline + text`.
+    r"""The title and lead that a model of `max_tokens` reads; every character is where it was in `title + newline + text`.
 
     Links, control characters and lone surrogates become blanks: a link costs ten tokens and says nothing, a surrogate breaks tokenizers.
 

@@ -9,6 +9,7 @@ A 4-bit block is a float16 scale and 16 bytes for 32 weights: weight = (nibble -
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +121,7 @@ class E5File:
             msg = "the pieces are cut off"
             raise ValueError(msg)
         self._at = start + n_bytes
-        return [blob[a:b].decode("utf-8", "replace") for a, b in zip(offsets[:-1], offsets[1:], strict=True)], scores.tolist()
+        return [blob[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(offsets)], scores.tolist()
 
     def _skip_normaliser(self) -> None:
         """NFKC and collapsed white space give the same tokens as this map (measured on 2,800 texts), so it is not read."""

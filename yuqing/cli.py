@@ -43,7 +43,7 @@ def main() -> None:
     """Yuqing (舆情): hears financial news and social text, judges it, and warns when negative opinion surges."""
 
 
-def _settings(**overrides: object) -> Settings:
+def _settings(**overrides: Any) -> Settings:
     from opinion.settings import load_settings
     from yuqing.logs import configure_logs
 
@@ -58,32 +58,6 @@ def _exit_with(work: Coroutine[Any, Any, int]) -> None:
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-@main.command()
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Where state lives; default: the setting `data_dir`.")
-def up(data_dir: str | None) -> None:
-    """Kafka, Redis, scrapers, a worker and the alerter on this machine; Ctrl-C stops all, state survives."""
-    from yuqing.up import run_up
-
-    _exit_with(run_up(_settings(data_dir=data_dir), echo=_say))
-
-
-@main.command()
-@click.option("--speed", type=click.FloatRange(min=1, max=5000), help="Seconds of the day per second; default: one that ends within 4 minutes.")
-def demo(speed: float | None) -> None:
-    """A bundled day with a crisis in it, from feeds to verified webhooks; exit 0 if the right alert came and went."""
-    from yuqing.demo.run import run_demo
-
-    _exit_with(run_demo(_settings(), speed=speed, echo=_say))
-
-
-@main.command()
-def scrape() -> None:
-    """Poll the configured sources and publish what is new."""
-    from scrapers.app import run_scraper
-
-    _exit_with(run_scraper(_settings()))
 
 
 @main.command()
@@ -130,30 +104,6 @@ def score(file: IO[bytes], *, model: str | None, backend: str, device: str | Non
     _ = backend
     failed = score_lines(file, sys.stdout.buffer, settings=settings, explain=explain, stories=stories)
     sys.exit(WORK_FAILED if failed else 0)
-
-
-@main.command()
-@click.argument("source")
-@click.argument("file", type=click.File("rb"), default="-")
-@click.option("--url", help="Where the body came from: base of relative links, publisher of items without one.")
-@click.option("--header", "headers", multiple=True, help="A header of the response, `K: V`; may be repeated.")
-@click.option("--now", help="When it was fetched, RFC 3339; default: now.")
-def parse(source: str, file: IO[bytes], *, url: str | None, headers: tuple[str, ...], now: str | None) -> None:
-    """A response body in, Documents as JSON Lines out; no network."""
-    from yuqing.reading import parse_body
-
-    _settings()
-    parse_body(source, file.read(), sys.stdout.buffer, url=url, headers=headers, now=now)
-
-
-@main.command()
-@click.argument("source")
-@click.option("--limit", type=click.IntRange(min=1), help="Most documents printed.")
-def fetch(source: str, limit: int | None) -> None:
-    """One live poll of SOURCE (a feed's name or address); Documents out, nothing published."""
-    from yuqing.reading import fetch_live
-
-    fetch_live(source, sys.stdout.buffer, settings=_settings(), limit=limit)
 
 
 @main.command()
@@ -229,13 +179,3 @@ def dead_replay(letters: tuple[str, ...], *, reason: str | None) -> None:
     from yuqing.dead import replay_letters
 
     _exit_with(replay_letters(_settings(), set(letters), reason=reason, echo=_say))
-
-
-def _add_alerter_commands() -> None:
-    from yuqing.cli_alerts import alerts, deliveries, subscribe
-
-    for group in (subscribe, deliveries, alerts):
-        main.add_command(group)
-
-
-_add_alerter_commands()

@@ -54,7 +54,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resolve_after_min: _Count = 60  # calm for so long ends an alert
     rearm_h: _Count = 6  # from the start of an alert until its subject may start another
     update_step: _Positive = 3.0  # growth of the score that is told again
-    high_score: _Positive = 6.0
+    high_score: _Positive = 5.5
     high_stories: _Count = 5
     critical_score: _Positive = 9.0
     critical_stories: _Count = 10

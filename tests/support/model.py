@@ -15,7 +15,16 @@ from models.reader import Reader
 
 UNPACKED = Path(__file__).parents[2] / "build" / "models"
 HIDDEN, LAYERS, ATTENTION_HEADS, INNER, POSITIONS = 16, 12, 2, 32, 128
-PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", *(chr(code) for code in range(33, 127)), *"涨跌停利润增长公司亏损，。股", *(f"▁{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+PIECES = [
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "▁",
+    *(chr(code) for code in range(33, 127)),
+    *"涨跌停利润增长公司亏损，。股",
+    *(f"▁{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+]
 VOCABULARY = len(PIECES) + 3
 
 
@@ -33,7 +42,13 @@ def packed_bytes(*, magic: bytes = b"E5S1", version: int = 1, hidden: int = HIDD
 
 
 def _with_tensors(head: bytes, random: np.random.Generator) -> bytes:
-    tensors = [("emb.word", True, VOCABULARY * HIDDEN), ("emb.pos", False, POSITIONS * HIDDEN), ("emb.type", False, 2 * HIDDEN), ("emb.ln.w", False, HIDDEN), ("emb.ln.b", False, HIDDEN)]
+    tensors = [
+        ("emb.word", True, VOCABULARY * HIDDEN),
+        ("emb.pos", False, POSITIONS * HIDDEN),
+        ("emb.type", False, 2 * HIDDEN),
+        ("emb.ln.w", False, HIDDEN),
+        ("emb.ln.b", False, HIDDEN),
+    ]
     for layer in range(LAYERS):
         for name in ("q", "k", "v", "ao"):
             tensors += [(f"l{layer}.{name}.w", True, HIDDEN * HIDDEN), (f"l{layer}.{name}.b", False, HIDDEN)]
@@ -74,9 +89,9 @@ def random_heads(width: int, *, hidden: int = 8) -> Heads:
 
     def head(labels: int) -> Head:
         return Head(
-            inner=torch.randn(hidden, width + 1, generator=generator),
+            inner=torch.randn(hidden, width + 1, generator=generator) * width**-0.5,
             inner_bias=torch.zeros(hidden),
-            outer=torch.randn(labels, hidden, generator=generator),
+            outer=torch.randn(labels, hidden, generator=generator) * hidden**-0.5,
             outer_bias=torch.zeros(labels),
             temperatures=torch.ones(len(GROUPS)),
         )

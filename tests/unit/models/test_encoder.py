@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from models.encoder import Encoder, prepare_model
@@ -32,8 +33,6 @@ def test_the_forward_pass_is_that_of_a_stock_bert(directory: Path) -> None:
 
 
 def _stock(directory: Path) -> BertModel:
-    from safetensors.torch import load_file
-
     shape = Encoder(directory, device=CPU, dtype=torch.float32).shape
     config = BertConfig(
         vocab_size=shape.vocabulary,
@@ -44,7 +43,8 @@ def _stock(directory: Path) -> BertModel:
         max_position_embeddings=shape.positions,
         layer_norm_eps=shape.epsilon,
     )
-    model = BertModel(config, add_pooling_layer=False).eval()
+    model = BertModel(config, add_pooling_layer=False)  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]
     ours = {name: tensor.float() for name, tensor in load_file(directory / "encoder.safetensors").items()}
     state = {"embeddings.word_embeddings.weight": ours["embeddings.words"], "embeddings.position_embeddings.weight": ours["embeddings.positions"]}
     state["embeddings.token_type_embeddings.weight"] = torch.zeros(2, shape.hidden)  # added to the positions already

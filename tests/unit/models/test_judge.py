@@ -47,7 +47,7 @@ class Linker:
 
 
 def judge(texts: Sequence[str], backend: Backend | None = None) -> list[Judgement | PoisonText]:
-    return Judge(backend or Backend(), Linker()).judge([document(text=text, doc_id=f"s:{number}") for number, text in enumerate(texts)])
+    return Judge(backend or Backend(), Linker()).judge([document(title="", text=text, doc_id=f"s:{number}") for number, text in enumerate(texts)])
 
 
 def test_one_answer_per_document_in_order() -> None:
@@ -106,7 +106,7 @@ def test_rounded_probabilities_sum_to_one_and_stay_near(values: list[float]) -> 
 
 def test_the_word_that_decides_is_the_evidence() -> None:
     text = "shares look bad today"
-    (evidence,) = Judge(Backend(), Linker()).explain(document(text=text))
+    (evidence,) = Judge(Backend(), Linker()).explain(document(title="", text=text))
     assert (evidence.text, text[evidence.start : evidence.end]) == ("bad", "bad")
     assert evidence.weight == pytest.approx(np.log(0.8 / 0.2), abs=1e-3)
 

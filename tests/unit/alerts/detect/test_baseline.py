@@ -43,8 +43,8 @@ def test_hours_of_the_guard_and_after_are_not_learned() -> None:
 
 
 def test_a_past_surge_hardly_teaches() -> None:
-    calm = {hour: (80, 16) for hour in range(310, 500)}
-    surged = calm | {hour: (400, 336) for hour in range(480, 483)}
+    calm = dict.fromkeys(range(310, 500), (80, 16))
+    surged = calm | dict.fromkeys(range(480, 483), (400, 336))
     assert usual(grid_of(surged), 500) == pytest.approx(usual(grid_of(calm), 500), abs=0.02)
     naive = sum(negative for _, negative in surged.values()) / sum(total for total, _ in surged.values())
     assert naive > 0.24
@@ -58,10 +58,10 @@ def test_a_lasting_shift_is_learned() -> None:
 def test_the_pool_is_the_share_of_all_subjects_together() -> None:
     hours = np.array([500])
     assert pooled_share(CountGrid(), hours, rules=RULES)[0] == pytest.approx(RULES.prior_share)
-    many = grid_of({hour: (5000, 2000) for hour in range(400, 500)})
+    many = grid_of(dict.fromkeys(range(400, 500), (5000, 2000)))
     assert pooled_share(many, hours, rules=RULES)[0] == pytest.approx(0.4, abs=0.001)
 
 
 def test_a_million_texts_an_hour_do_not_overflow() -> None:
-    grid = grid_of({hour: (10**9, 2 * 10**8) for hour in range(300, 500)})
+    grid = grid_of(dict.fromkeys(range(300, 500), (10**9, 2 * 10**8)))
     assert usual(grid, 500) == pytest.approx(0.2)

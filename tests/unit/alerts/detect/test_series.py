@@ -28,7 +28,7 @@ def test_a_pane_is_learned_in_the_hour_of_its_last_second() -> None:
 
 def test_trimmed_panes_keep_their_hours_and_take_no_edits() -> None:
     series = PaneSeries()
-    for minute in range(0, 600):
+    for minute in range(600):
         series.put(60 * minute, total=1, negative=0)
     series.trim(panes_before_s=60 * 300, hours_before_s=0)
     assert series.put(0, total=9, negative=9) == (0, 0)

@@ -68,7 +68,7 @@ def test_windows_narrower_than_a_pane_fall_together() -> None:
 
 
 def test_broad_evidence_keeps_its_score() -> None:
-    assert corroborated_score(spike(), RULES) == spike().score
+    assert corroborated_score(spike(stories=21), RULES) == spike().score
 
 
 def test_unknown_breadth_limits_nothing() -> None:

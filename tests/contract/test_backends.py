@@ -1,0 +1,116 @@
+"""What every backend promises. A new one is added to BACKENDS and must pass unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.backends.base import Backend, BatchStats, ModelInput, OnBatch
+from models.backends.torch_backend import TorchBackend
+from models.heads import Heads
+from models.reader import Reader, device_of
+from opinion.errors import InferenceError, ModelLoadError
+from opinion.records import DocumentKind
+from tests.support.model import random_heads, tiny_reader
+
+Build = Callable[[Reader, Heads, OnBatch | None], Backend]
+
+
+def _torch(reader: Reader, heads: Heads, on_batch: OnBatch | None) -> Backend:
+    return TorchBackend(reader, heads, model="tiny", on_batch=on_batch)
+
+
+BACKENDS: dict[str, Build] = {"torch": _torch}
+
+ODD = ["", " ", "\n\t\u200b", "a", "涨", "🚀" * 50, "x" * 100_000, "\x00\x01", "a\ud800b", "</s><s>", "é" * 500, "\u202e right to left", "公司亏损，股跌停。" * 300]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    return tiny_reader(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(params=BACKENDS)
+def build(request: pytest.FixtureRequest, reader: Reader) -> Callable[..., Backend]:
+    def built(on_batch: OnBatch | None = None) -> Backend:
+        return BACKENDS[request.param](reader, random_heads(reader.width), on_batch)
+
+    return built
+
+
+def inputs(texts: list[str]) -> list[ModelInput]:
+    return [ModelInput("", text, DocumentKind.SOCIAL if number % 2 else DocumentKind.NEWS, "zh-Hans" if number % 3 else "en") for number, text in enumerate(texts)]
+
+
+def test_every_text_however_odd_has_a_valid_answer(build: Callable[..., Backend]) -> None:
+    scores = build().score(inputs(ODD))
+    assert (scores.sentiment.shape, scores.topics.shape, len(scores.embedding)) == ((len(ODD), 3), (len(ODD), 20), len(ODD))
+    for part in (scores.sentiment, scores.topics):
+        assert np.all(part >= 0)
+        assert np.allclose(part.sum(1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(scores.embedding, axis=1), 1, atol=1e-3)
+
+
+def test_a_batch_answers_as_each_text_alone_and_in_order(build: Callable[..., Backend]) -> None:
+    backend = build()
+    given = inputs([*ODD, *("shares rise " * (number % 20) + str(number) for number in range(60))])
+    together = backend.score(given)
+    for index, item in enumerate(given):
+        alone = backend.score([item])
+        assert np.allclose(together.sentiment[index], alone.sentiment[0], atol=0.02)  # bfloat16 sums in another order
+        assert np.allclose(together.topics[index], alone.topics[0], atol=0.02)
+        assert together.embedding[index] @ alone.embedding[0] > 0.999
+
+
+def test_title_and_text_are_read_together(build: Callable[..., Backend]) -> None:
+    scores = build().score([ModelInput("profit", "falls"), ModelInput("", "profit\nfalls"), ModelInput("profit", "")])
+    assert np.allclose(scores.embedding[0], scores.embedding[1], atol=1e-2)
+    assert not np.allclose(scores.embedding[0], scores.embedding[2], atol=1e-2)
+
+
+def test_nothing_in_nothing_out(build: Callable[..., Backend]) -> None:
+    scores = build().score([])
+    assert [len(part) for part in scores] == [0, 0, 0]
+
+
+def test_every_pass_is_reported_and_within_the_token_budget(build: Callable[..., Backend]) -> None:
+    seen: list[BatchStats] = []
+    build(seen.append).score(inputs(["word " * (number % 30) for number in range(100)]))
+    assert sum(stats.documents for stats in seen) == 100
+    assert max(stats.tokens for stats in seen) <= 512
+    assert all(stats.forward_s > 0 and stats.tokenise_s >= 0 for stats in seen)
+
+
+def test_spans_lie_in_the_text_in_order(build: Callable[..., Backend]) -> None:
+    for text in ODD:
+        spans = build().spans(text)
+        assert all(0 <= start < end <= len(text) for start, end in spans)
+        assert spans == sorted(spans)
+
+
+def test_a_failing_pass_is_an_inference_error(build: Callable[..., Backend], reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(reader._encoder, "layers", fail)
+    with pytest.raises(InferenceError, match=r"^the forward pass of 1 texts failed: CUDA out of memory\.$"):
+        build().score([ModelInput("", "x")])
+
+
+def test_numbers_that_are_not_finite_are_an_inference_error(build: Callable[..., Backend], reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def layers(ids: torch.Tensor, real: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.full((*ids.shape, reader.hidden), torch.nan)] * 12
+
+    monkeypatch.setattr(reader._encoder, "layers", layers)
+    with pytest.raises(InferenceError, match="no finite numbers"):
+        build().score([ModelInput("", "x")])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="no GPU"):
+        device_of("cuda")

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+import pytest
+
+from alerts.detect.rules import Rules, WindowRule
+from alerts.detector import Detector, DetectorState
+from tests.support.surges import COMPANY, MONDAY, MONDAY_S, Minutes, broad, filled, look, put, quiet, with_surge
+
+DAY = 24 * 60
+CRISIS = with_surge(quiet(hours=48), at_hour=30, hours=2, per_hour=40)
+
+
+def test_a_surge_fires_once_soon_and_resolves() -> None:
+    told = look(filled(CRISIS), 48 * 60)
+    assert [item.status for item in told if item.status != "updated"] == ["firing", "resolved"]
+    assert {item.alert_id for item in told} == {told[0].alert_id}
+    assert [item.sequence for item in told] == list(range(1, len(told) + 1))
+    assert timedelta(0) < told[0].at - (MONDAY + timedelta(hours=30)) <= timedelta(minutes=30)
+    assert timedelta(hours=2) < told[-1].at - told[0].at < timedelta(hours=7)
+
+
+def test_an_alert_shows_numbers_that_its_panes_give() -> None:
+    told = look(filled(CRISIS), 48 * 60)[0].spike
+    end = round((told.at - MONDAY).total_seconds() / 60)
+    window = CRISIS[end - told.width_s // 60 : end]
+    assert (told.total, told.negative) == (sum(total for total, _ in window), sum(negative for _, negative in window))
+    assert told.ratio == pytest.approx(told.negative / told.total, abs=1e-6)
+    assert told.lift == pytest.approx(told.ratio / told.baseline_ratio, abs=1e-3)
+    assert told.expected_negative == pytest.approx(told.total * told.baseline_ratio, abs=1e-3)
+    assert told.score == pytest.approx(-np.log10(told.p_value), abs=1e-4)
+
+
+def test_a_quiet_alert_resolves_when_the_windows_empty_out() -> None:
+    silent: Minutes = with_surge(quiet(hours=30), at_hour=29, hours=1, per_hour=60) + [(0, 0)] * (8 * 60)
+    assert look(filled(silent), 38 * 60)[-1].status == "resolved"
+
+
+@pytest.mark.parametrize("breadth", [{"stories": 1}, {"stories": 2}, {"publishers": 1, "authors": 1}])
+def test_one_story_or_one_author_never_fires(breadth: dict[str, int]) -> None:
+    assert look(filled(CRISIS), 48 * 60, **breadth) == []  # type: ignore[arg-type]
+
+
+def test_an_ongoing_surge_does_not_teach_what_is_usual() -> None:
+    detector = filled(with_surge(quiet(hours=40), at_hour=30, hours=6, per_hour=80))
+    before = detector.snapshot(COMPANY, at=MONDAY + timedelta(hours=30), window_s=3600)
+    during = detector.snapshot(COMPANY, at=MONDAY + timedelta(hours=32, minutes=55), window_s=3600)
+    assert during.baseline_ratio == pytest.approx(before.baseline_ratio, abs=0.02)
+    assert during.ratio > 0.6
+
+
+def test_a_surge_a_day_later_is_found_again() -> None:
+    twice = with_surge(with_surge(quiet(hours=72), at_hour=30, hours=2, per_hour=40), at_hour=54, hours=2, per_hour=40, seed=3)
+    begun = [item.at for item in look(filled(twice), 72 * 60) if item.status == "firing"]
+    assert len(begun) == 2
+    assert begun[1] - (MONDAY + timedelta(hours=54)) <= timedelta(minutes=45)
+
+
+def test_nothing_is_evaluated_twice() -> None:
+    detector = filled(CRISIS)
+    assert look(detector, 48 * 60)
+    assert detector.spikes(MONDAY + timedelta(hours=48)) == []
+    assert detector.spikes(MONDAY + timedelta(hours=40)) == []
+
+
+def test_the_open_minute_counts_only_in_a_partial_look() -> None:
+    minutes = [*quiet(hours=30), (30, 30)]
+    at = 30 * 60 + 0.5
+    assert look(filled(minutes), at) == []
+    (told,) = look(filled(minutes), at, partial=True)
+    assert told.at == MONDAY + timedelta(minutes=at)
+    assert told.spike.negative >= 30
+
+
+def test_a_partial_look_does_not_repeat_what_it_told() -> None:
+    detector = filled([*quiet(hours=30), (30, 30)])
+    first = look(detector, 30 * 60 + 0.5, partial=True)
+    assert look(detector, 30 * 60 + 0.6, partial=True) == []
+    assert look(detector, 30 * 60 + 1) == []
+    assert detector.firing() == {COMPANY: first[0].severity}
+
+
+def test_the_id_of_an_alert_seen_early_is_that_of_a_replay() -> None:
+    minutes = [*quiet(hours=30), (30, 30)]
+    early = look(filled(minutes), 30 * 60 + 0.5, partial=True)
+    replayed = look(filled(minutes), 30 * 60 + 1)
+    assert [item.alert_id for item in early] == [item.alert_id for item in replayed]
+
+
+def test_transitions_come_in_order_of_time_over_subjects() -> None:
+    detector = filled(CRISIS)
+    put(detector, with_surge(quiet(hours=48, seed=5), at_hour=29, hours=2, per_hour=40), subject="topic:Macro")
+    told = look(detector, 48 * 60)
+    assert [(item.at, item.subject) for item in told] == sorted((item.at, item.subject) for item in told)
+    assert {item.subject for item in told} == {COMPANY, "topic:Macro"}
+
+
+def test_a_restart_takes_up_what_was_saved() -> None:
+    whole = look(filled(CRISIS), 48 * 60)
+    first = filled(CRISIS)
+    told = look(first, 30 * 60 + 45)
+    second = Detector(Rules())
+    second.restore(msgspec.json.decode(msgspec.json.encode(first.state()), type=DetectorState))
+    put(second, CRISIS)
+    assert told + look(second, 48 * 60) == whole
+    assert told
+
+
+def test_a_restart_after_a_long_outage_evaluates_what_it_missed() -> None:
+    long = with_surge(quiet(hours=8 * 24), at_hour=5 * 24, hours=2, per_hour=60)
+    first = filled(long)
+    look(first, 2 * DAY)
+    second = Detector(Rules())
+    second.restore(first.state())
+    put(second, long)
+    assert next(item.status for item in look(second, 8 * DAY)) == "firing"
+
+
+def test_memory_stays_bounded_over_a_month() -> None:
+    detector = Detector(Rules())
+    for day in range(30):
+        put(detector, [(2, 0)] * DAY * (day + 1), first=day * DAY)
+        look(detector, (day + 1) * DAY)
+    series = detector.series(COMPANY)
+    assert series.panes.size <= 12
+    assert series.hours.size <= 5
+
+
+def test_a_gap_of_years_is_passed_over() -> None:
+    detector = filled([(1, 0)] * 60)
+    detector.put(COMPANY, MONDAY_S + 10 * 365 * 86400, total=1, negative=0)
+    assert detector.spikes(MONDAY + timedelta(days=3651)) == []
+
+
+def test_an_unknown_subject_is_calm() -> None:
+    found = Detector(Rules()).snapshot("topic:Macro", at=MONDAY, window_s=3600)
+    assert (found.total, found.ratio, found.score) == (0, 0.0, 0.0)
+    assert found.baseline_ratio == pytest.approx(0.2)
+
+
+def test_a_snapshot_shows_the_window_and_its_score() -> None:
+    detector = filled(CRISIS)
+    found = detector.snapshot(COMPANY, at=MONDAY + timedelta(hours=31), window_s=3600)
+    window = CRISIS[30 * 60 : 31 * 60]
+    assert (found.total, found.negative) == (sum(total for total, _ in window), sum(negative for _, negative in window))
+    assert found.ratio == found.negative / found.total
+    assert found.score > Rules().theta
+
+
+def test_slow_drifts_need_the_day_window() -> None:
+    texts = range(10 * DAY // 5)
+    negative = [(text * 21 % 50 < 21) if text >= 9 * DAY // 5 else (text % 5 == 0) for text in texts]
+    minutes: Minutes = [(1, int(negative[minute // 5])) if minute % 5 == 0 else (0, 0) for minute in range(10 * DAY)]
+    day_window = Rules(windows=(*Rules().windows, WindowRule(86400, 0.01)))
+    assert look(filled(minutes), 10 * DAY) == []
+    assert [item.spike.width_s for item in look(filled(minutes, rules=day_window), 10 * DAY) if item.status == "firing"] == [86400]
+
+
+def test_daily_panes_stay_one_alert_while_each_day_is_bad() -> None:
+    days = np.arange(60)
+    counts = np.stack([np.full(60, 200), np.where((days >= 50) & (days < 53), 150, 40)])
+    detector = Detector(Rules())
+    detector.load(COMPANY, MONDAY_S + 86400 * days, counts, pane_s=86400)
+    told = detector.decide(broad(detector.spikes(MONDAY + timedelta(days=60)), stories=0))
+    assert [item.status for item in told if item.status != "updated"] == ["firing", "resolved"]
+    assert told[0].at == MONDAY + timedelta(days=51)
+    assert told[-1].at == MONDAY + timedelta(days=54)
+
+
+def test_a_subject_is_loaded_once() -> None:
+    detector = filled(CRISIS)
+    with pytest.raises(ValueError, match=COMPANY):
+        detector.load(COMPANY, np.array([0]), np.array([[1], [0]]))

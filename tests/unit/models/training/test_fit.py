@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.heads import GROUPS
+from models.training.fit import fit_head, fit_temperatures, temperature_of
+from models.training.measure import calibration_error, macro_f1, quality
+
+
+def easy(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features whose sign is the label, far from zero and with a register column."""
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.randint(0, 2, (rows,), generator=generator)
+    features = 50 + (labels[:, None] * 2.0 - 1) + 0.1 * torch.randn(rows, 6, generator=generator)
+    features[:, -1] = torch.where(torch.arange(rows) % 2 == 0, 1.0, -1.0)
+    return features, labels
+
+
+def test_a_head_learns_what_can_be_learnt_and_the_same_each_time() -> None:
+    features, labels = easy()
+    first, second = (fit_head(features, labels, weights=torch.ones(len(labels)), n_labels=2, seed=1) for _ in range(2))
+    assert (first.logits(features).argmax(1) == labels).float().mean() > 0.99
+    assert torch.equal(first.inner, second.inner)
+    assert torch.equal(first.outer, second.outer)
+
+
+def test_the_temperature_of_an_overconfident_head_is_above_one_and_of_a_timid_one_below() -> None:
+    labels = torch.tensor([0, 1] * 50)
+    right = torch.tensor([[1.0, -1.0], [-1.0, 1.0]] * 50)
+    right[:20] = right[:20].flip(1)  # a fifth is wrong
+    assert temperature_of(right * 5, labels) > 1.5
+    assert temperature_of(right * 0.1, labels) < 0.8
+
+
+def test_a_group_with_few_rows_takes_the_common_temperature() -> None:
+    labels = torch.tensor([0, 1] * 50)
+    logits = torch.tensor([[2.0, -2.0], [-2.0, 2.0]] * 50)
+    logits[:30] = logits[:30].flip(1)
+    groups = torch.zeros(100, dtype=torch.long)
+    groups[:3] = 2
+    found = fit_temperatures(logits, labels, groups=groups)
+    assert len(found) == len(GROUPS)
+    assert found[2] == pytest.approx(temperature_of(logits, labels), rel=1e-5)
+    assert found[0] != found[2]
+
+
+def test_perfect_answers_have_no_error_and_sure_wrong_ones_all_of_it() -> None:
+    labels = np.array([0, 1])
+    assert quality(np.eye(2, dtype=np.float32), labels).ece == 0
+    wrong = quality(np.eye(2, dtype=np.float32)[::-1], labels)
+    assert (wrong.accuracy, wrong.macro_f1, wrong.ece) == (0, 0, 1)
+
+
+def test_the_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    confidences = np.array([0.9, 0.9, 0.6, 0.6], np.float32)
+    assert calibration_error(confidences, np.array([True, True, False, True])) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1, abs=1e-6)
+
+
+def test_macro_f1_counts_each_label_alike() -> None:
+    assert macro_f1(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])) == pytest.approx((6 / 7) / 2)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_compose_file_runs_the_three_processes_beside_kafka_and_redis() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    assert services["kafka"]["image"].startswith("apache/kafka:4.")
+    assert [services[name]["command"] for name in ("scrape", "work", "alert")] == [["yuqing", "scrape"], ["yuqing", "work"], ["yuqing", "alert"]]
+    for name in ("scrape", "work", "alert"):
+        assert services[name]["environment"]["YUQING_KAFKA"] == "kafka:9092"
+
+
+def test_lock_files_name_no_address() -> None:
+    for path in ROOT.glob("requirements*.lock.txt"):
+        assert "://" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_make_help_lists_every_target() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "run", "demo", "test", "check", "bench"):
+        assert f"make {target}" in shown
