@@ -48,4 +48,4 @@ def redis_url(_redis_server: str) -> str:
 def names(request: pytest.FixtureRequest) -> Names:
     """Names of an installation of this test's own."""
     slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    return Names(f"t-{slug}"[:34] + f"-{abs(hash(request.node.nodeid)) % 10**6}")
+    return Names(f"t-{slug}"[:24].strip("-") + f"-{abs(hash(request.node.nodeid)) % 10**6}")

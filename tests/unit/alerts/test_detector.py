@@ -151,12 +151,12 @@ def test_a_snapshot_shows_the_window_and_its_score() -> None:
 
 
 def test_slow_drifts_need_the_day_window() -> None:
-    texts = range(10 * DAY // 5)
-    negative = [(text * 21 % 50 < 21) if text >= 9 * DAY // 5 else (text % 5 == 0) for text in texts]
-    minutes: Minutes = [(1, int(negative[minute // 5])) if minute % 5 == 0 else (0, 0) for minute in range(10 * DAY)]
-    day_window = Rules(windows=(*Rules().windows, WindowRule(86400, 0.01)))
-    assert look(filled(minutes), 10 * DAY) == []
-    assert [item.spike.width_s for item in look(filled(minutes, rules=day_window), 10 * DAY) if item.status == "firing"] == [86400]
+    texts = range(10 * DAY // 2)
+    negative = [(text * 21 % 50 < 21) if text >= 9 * DAY // 2 else (text % 5 == 0) for text in texts]
+    minutes: Minutes = [(1, int(negative[minute // 2])) if minute % 2 == 0 else (0, 0) for minute in range(10 * DAY)]
+    day_window = Rules(windows=(*Rules().windows, WindowRule(86400, 0.005)))
+    assert look(filled(minutes), 10 * DAY, stories=500) == []
+    assert [item.spike.width_s for item in look(filled(minutes, rules=day_window), 10 * DAY, stories=500) if item.status == "firing"] == [86400]
 
 
 def test_daily_panes_stay_one_alert_while_each_day_is_bad() -> None:

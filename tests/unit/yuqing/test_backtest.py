@@ -19,8 +19,11 @@ from yuqing.backtest import Row, Summary, backtest_file, run_backtest
 from yuqing.recorded import read_recording
 
 CRISIS = with_surge(quiet(hours=48), at_hour=30, hours=2, per_hour=40)
-ROW_KEYS = "at subject status alert_id lane window_s severity score total negative expected_negative baseline_ratio ratio lift stories authors".split()
-SUMMARY_KEYS = "subjects rows first_at last_at alerts alerts_per_subject_week warmup_s".split()
+ROW_KEYS = [
+    *("at", "subject", "status", "alert_id", "lane", "window_s", "severity", "score", "total", "negative", "expected_negative"),
+    *("baseline_ratio", "ratio", "lift", "stories", "authors"),
+]
+SUMMARY_KEYS = ["subjects", "rows", "first_at", "last_at", "alerts", "alerts_per_subject_week", "warmup_s"]
 
 
 def rows(minutes: Minutes, *, step_min: int = 1, subject: str = COMPANY, **extra: Any) -> list[bytes]:
