@@ -61,6 +61,15 @@ def _say(line: str) -> None:
 
 
 @main.command()
+@click.option("--data-dir", type=click.Path(file_okay=False), help="Where state lives; default: the setting `data_dir`.")
+def up(data_dir: str | None) -> None:
+    """Kafka, Redis, a worker and the alerter on this machine; Ctrl-C stops all, state survives."""
+    from yuqing.up import run_up
+
+    _exit_with(run_up(_settings(data_dir=data_dir), echo=_say))
+
+
+@main.command()
 @click.option("--agents", help="score, aggregate, or both separated by a comma; default: the setting `agents`.")
 def work(agents: str | None) -> None:
     """Judge documents and count them: a Faust worker."""

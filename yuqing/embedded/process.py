@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-class Server:
+class Server(ABC):
     """A child process that serves.
 
     new ──start()──▶ answering ──stop()──▶ stopped      answering ──dies──▶ not alive() ──start()──▶ answering
@@ -65,6 +66,14 @@ class Server:
         self.address = ""
         self._free_space = free_space
         self._process: asyncio.subprocess.Process | None = None
+
+    @abstractmethod
+    async def start(self) -> str:
+        """The address, once the server answers.
+
+        Errors:
+            ServerFailed: one line with the reason.
+        """
 
     @property
     def log_path(self) -> Path:

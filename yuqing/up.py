@@ -1,0 +1,221 @@
+"""Everything on one machine: Kafka, Redis, and the processes, started in order, kept alive, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from opinion.bus import create_topics
+from opinion.clock import monotonic_s
+from opinion.errors import ConfigError, ServerFailed
+from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
+from yuqing.children import Child, Echo, restart_wait_s
+from yuqing.embedded.kafka import EmbeddedKafka
+from yuqing.embedded.process import Server
+from yuqing.embedded.redis import EmbeddedRedis
+
+STATUS_EVERY_S = 5.0
+HEALTHY_WITHIN_S = 90.0
+"""A worker imports torch and may unpack the model first."""
+WATCH_EVERY_S = 1.0
+
+
+class Stack:
+    """Kafka, Redis and the processes of one data directory.
+
+    new ──start()──▶ running (the dead are restarted) ──stop()──▶ stopped
+    """
+
+    def __init__(self, settings: Settings, *, echo: Echo, processes: Sequence[str]) -> None:
+        self.settings = settings
+        self._echo = echo
+        self._processes = processes
+        self._servers: list[Server] = []
+        self._watch: asyncio.Task[None] | None = None
+        self._lock: IO[str] | None = None
+        self.children: list[Child] = []
+
+    async def start(self) -> None:
+        """Start the servers that the settings do not name, the topics, then the processes; returns when they answer.
+
+        Errors:
+            ConfigError: another `yuqing up` uses the data directory, or a process refuses its configuration.
+            ServerFailed: a server cannot start.
+            BusUnavailable: a Kafka that the settings name does not answer.
+        """
+        self._take_lock()
+        folder = self.settings.data_dir
+        if not self.settings.kafka:
+            kafka = EmbeddedKafka(folder / "kafka")
+            self._servers.append(kafka)
+            self.settings = self.settings.model_copy(update={"kafka": await self._started(kafka)})
+        if not self.settings.redis:
+            redis = EmbeddedRedis(folder / "redis")
+            self._servers.append(redis)
+            self.settings = self.settings.model_copy(update={"redis": await self._started(redis)})
+        kafka_address, _ = self.settings.require_servers()
+        await create_topics(kafka_address, self.settings.names, partitions=self.settings.partitions, replication=self.settings.replication)
+        for name in self._processes:
+            self.children.append(self._child(name))
+            await self.children[-1].start()
+        self._watch = asyncio.create_task(self._restart_servers(), name="watch servers")
+        await asyncio.gather(*[self._until_healthy(child) for child in self.children])
+
+    async def stop(self) -> None:
+        """Stop everything, the processes first so that they can finish with the servers."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await asyncio.gather(*[child.stop() for child in self.children])
+        await asyncio.gather(*[server.stop() for server in self._servers])
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def address(self, name: str) -> str:
+        """Where a process serves its metrics."""
+        ports = {"scrape": self.settings.scraper_port, "work": self.settings.worker_port, "alert": self.settings.api_port}
+        return f"http://{self.settings.api_host}:{ports[name]}"
+
+    def rss_mb(self) -> dict[str, int]:
+        """Resident memory of every running process, in megabytes."""
+        pids = {child.name: child.pid for child in self.children} | {server.name.lower(): server.pid for server in self._servers}
+        return {name: _rss_mb(pid) for name, pid in pids.items() if pid is not None}
+
+    def _take_lock(self) -> None:
+        folder = self.settings.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "up.lock").open("w", encoding="ascii")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"another `yuqing up` uses {folder}: stop it, or choose another --data-dir") from error
+        except OSError as error:
+            raise ConfigError(f"the data directory {folder} cannot be used: {error.strerror}") from error
+
+    async def _started(self, server: Server) -> str:
+        self._echo(f"{server.name}: starting (data in {server.data_dir})")
+        began_s = monotonic_s()
+        address = await server.start()
+        self._echo(f"{server.name}: answers at {address} after {monotonic_s() - began_s:.1f} s")
+        return address
+
+    def _child(self, name: str) -> Child:
+        own = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX) or key == CONFIG_VARIABLE}
+        environment = own | self.settings.as_environment()
+        return Child(name, [sys.executable, "-m", "yuqing", name], environment=environment, log_path=self.settings.data_dir / "logs" / f"{name}.log", echo=self._echo)
+
+    async def _until_healthy(self, child: Child) -> None:
+        deadline_s = monotonic_s() + HEALTHY_WITHIN_S
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            while monotonic_s() < deadline_s:
+                if child.given_up:
+                    raise ConfigError(f"`{child.name}` cannot run: {child.last_line()}")
+                if await _answers(client, f"{self.address(child.name)}/healthz"):
+                    self._echo(f"{child.name}: ready, metrics at {self.address(child.name)}/metrics")
+                    return
+                await asyncio.sleep(0.1)
+        self._echo(f"{child.name}: not ready after {HEALTHY_WITHIN_S:g} s, going on (log: {self.settings.data_dir / 'logs' / child.name}.log)")
+
+    async def _restart_servers(self) -> None:
+        """Start a dead server again on its old port, where the processes look for it."""
+        failures = 0
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            for server in self._servers:
+                if server.alive():
+                    continue
+                failures += 1
+                self._echo(f"{server.name} died: {server.last_words()}; starting it again")
+                try:
+                    await server.start()
+                except ServerFailed as error:
+                    self._echo(f"{error}; trying again")
+                    await asyncio.sleep(restart_wait_s(failures))
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _rss_mb(pid: int) -> int:
+    try:
+        process = psutil.Process(pid)
+        return sum(part.memory_info().rss for part in [process, *process.children(recursive=True)]) // 1_000_000
+    except psutil.Error:
+        return 0
+
+
+async def read_metrics(client: httpx.AsyncClient, address: str) -> dict[str, float]:
+    """Every metric of a process, summed over its labels; empty while it does not answer."""
+    try:
+        text = (await client.get(f"{address}/metrics")).text
+    except httpx.HTTPError:
+        return {}
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
+
+
+async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: Sequence[str] = ("work", "alert")) -> int:
+    """Run the stack until Ctrl-C or SIGTERM; 0.
+
+    Errors:
+        as `Stack.start`; what was started is stopped.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stack = Stack(settings, echo=echo, processes=processes)
+    starting = asyncio.create_task(stack.start(), name="start")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            _say_where(stack, echo)
+            await _show_status(stack, stopping, echo)
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+        began_s = monotonic_s()
+        echo("stopping")
+        await stack.stop()
+        echo(f"stopped after {monotonic_s() - began_s:.1f} s; the data stays in {settings.data_dir}")
+    return 0
+
+
+def _say_where(stack: Stack, echo: Callable[[str], None]) -> None:
+    settings = stack.settings
+    token = "configured" if settings.api_token is not None else str(Path(settings.data_dir) / "api-token")
+    echo(f"API: {stack.address('alert')}/api/v1 (token: {token})   Kafka: {settings.kafka}   Redis: {settings.redis}   Ctrl-C stops all")
+
+
+async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callable[[str], None]) -> None:
+    """A line every few seconds until asked to stop."""
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        while not stopping.done():
+            await asyncio.wait({stopping}, timeout=STATUS_EVERY_S)
+            worker, alerter = await asyncio.gather(read_metrics(client, stack.address("work")), read_metrics(client, stack.address("alert")))
+            memory = " ".join(f"{name} {mb}" for name, mb in stack.rss_mb().items())
+            echo(
+                f"scored {worker.get('yuqing_documents_scored_total', 0):.0f}, behind {worker.get('yuqing_consumer_lag_records', 0):.0f}, "
+                f"dead {worker.get('yuqing_dead_letters_total', 0):.0f}, firing {alerter.get('yuqing_alerts_firing', 0):.0f}, "
+                f"to deliver {alerter.get('yuqing_delivery_queue_length', 0):.0f}; MB: {memory}"
+            )
