@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench lock clean
+.PHONY: help setup dev run demo test unit integration check format bench example lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: dev ## let ruff mend what it can
 
 bench: dev ## documents per second through the pipeline, against the model alone and bare Faust
 	$(BIN)/python -m tests.bench.pipeline
+
+example: dev ## write yuqing.example.toml from the settings' own descriptions
+	$(BIN)/python -m yuqing.example > yuqing.example.toml
 
 lock: $(UV) ## resolve the dependencies anew
 	$(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-dev.lock.txt

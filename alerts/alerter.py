@@ -25,9 +25,10 @@ from alerts.leader import Leadership
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
 from alerts.tick import Tick
+from opinion.addresses import GuardedTransport
 from opinion.bus import Producer, create_topics
 from opinion.clock import SystemClock
-from opinion.errors import BusUnavailable, ConfigError, StoreUnavailable
+from opinion.errors import BusUnavailable, ConfigError, Reason, StoreUnavailable
 from opinion.metrics import AlerterMetrics
 from opinion.redis_client import connect
 from opinion.settings import Settings
@@ -126,6 +127,10 @@ class Alerter:
                     self._metrics.tick_errors.labels(error.reason.value).inc()
                     log.warning("the windows were not looked at, trying again", error=str(error))
                     work = await _ended(work)
+                except Exception:
+                    self._metrics.tick_errors.labels(Reason.UNEXPECTED.value).inc()
+                    log.exception("a look at the windows failed in a way nobody thought of, trying again")
+                    work = await _ended(work)
                 await asyncio.sleep(self._tick_s)
         finally:
             await _ended(work)
@@ -204,7 +209,7 @@ async def run_alerter(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=settings.allow_private_webhooks), trust_env=False) as client:
         work = asyncio.create_task(Alerter(settings, redis=redis, client=client).run(), name="alerter")
         waiting = asyncio.create_task(stop.wait(), name="stop")
         log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=str(token_path(settings)) if settings.api_token is None else "configured")

@@ -74,7 +74,7 @@ def prepare_model(models_dir: Path, *, packed: Path | None = None, sha256: str =
         models_dir.mkdir(parents=True, exist_ok=True)
         with _locked(models_dir / f".{directory.name}.lock"):
             if not directory.is_dir():
-                log.info("unpacking_model", model=NAME, into=str(directory))
+                log.info("unpacking the model", model=NAME, into=str(directory))
                 _unpack(_checked(packed, sha256=sha256), directory)
     except OSError as error:
         msg = f"cannot unpack {packed} into {directory}: {error.strerror or error}"

@@ -80,10 +80,11 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Torc
 
 
 def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> Judge:
-    """A judge with the configured model and the shipped table of companies; it counts into `metrics`.
+    """A judge with the configured model and the shipped table of companies and those of `names_files`; it counts into `metrics`.
 
     Errors:
         ModelLoadError: the model cannot be loaded.
+        ConfigError: a file of names is missing or not of the right form.
     """
     from models.entities import Linker  # noqa: PLC0415 - see load_backend
     from models.judge import Judge  # noqa: PLC0415
@@ -91,7 +92,7 @@ def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> J
     backend = load_backend(settings, on_batch=_counting(metrics) if metrics else None)
     if metrics is not None:
         metrics.model_info.labels(backend.model, backend.revision, backend.name, backend.device).set(1)
-    return Judge(backend, Linker.load(), entity_seconds=metrics.inference_duration.labels("entities").observe if metrics else None)
+    return Judge(backend, Linker.load(extra=settings.names_files), entity_seconds=metrics.inference_duration.labels("entities").observe if metrics else None)
 
 
 def _counting(metrics: WorkerMetrics) -> OnBatch:

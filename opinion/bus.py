@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -16,15 +19,20 @@ from opinion.names import Names
 
 log = structlog.get_logger()
 
-LINGER_MS = 5
-"""A batch leaves when full or after this long: 148,000 records/s measured with 256 KiB batches, at 5 ms of delay."""
 BATCH_BYTES = 256 * 1024
+"""Most that one batch of a partition holds, before compression; a longer record goes alone."""
+COMPRESSION = "zstd"
+"""Of 160 documents: 0.2 ms and 24 % of the bytes, where aiokafka's lz4 (level 9) takes 1 ms for 31 % (measured)."""
 SEND_DEADLINE_S = 60.0
 """Longest one `send_all` tries before it says BusUnavailable; the caller retries or gives up."""
 RETENTION_MS = 8 * 24 * 3600 * 1000
 """Kept as long as the windows are: 8 days."""
 DEAD_RETENTION_MS = 30 * 24 * 3600 * 1000
 """Dead letters wait longer for someone to look."""
+
+READ_TIMEOUT_MS = 2000
+
+_MURMUR = 0x5BD1E995
 
 Record = tuple[bytes | None, bytes]
 """Key and value."""
@@ -75,8 +83,8 @@ class Producer:
                     producer = None
                     try:
                         producer = await self._ready()
-                        acks = [await producer.send(topic, value=value, key=key) for key, value in records]
-                        await asyncio.gather(*acks)
+                        batches = _batched(producer, records, partitions=sorted(await producer.partitions_for(topic)))
+                        await asyncio.gather(*[await producer.send_batch(batch, topic, partition=partition) for partition, batch in batches])
                     except (KafkaError, BusUnavailable) as error:
                         log.warning("kafka send failed, trying again", topic=topic, error=repr(error))
                         await self._discard(producer)
@@ -93,10 +101,9 @@ class Producer:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._kafka,
                     enable_idempotence=True,
-                    linger_ms=LINGER_MS,
                     max_batch_size=BATCH_BYTES,
                     max_request_size=MAX_RECORD_BYTES,
-                    compression_type="lz4",
+                    compression_type=COMPRESSION,
                 )
                 try:
                     await producer.start()
@@ -121,6 +128,67 @@ class Producer:
                 await producer.stop()
         except (KafkaError, TimeoutError) as error:
             log.debug("broken producer did not stop cleanly", error=repr(error))
+
+
+async def read_all(kafka: str, topic: str) -> list[bytes]:
+    """The value of every record that the topic holds now, each partition in order.
+
+    Errors:
+        BusUnavailable: no broker answers (retryable).
+    """
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False, max_partition_fetch_bytes=MAX_RECORD_BYTES)
+    values: list[bytes] = []
+    try:
+        await consumer.start()
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=READ_TIMEOUT_MS)).values():
+                values += [record.value or b"" for record in records]
+    except (KafkaError, OSError) as error:
+        raise BusUnavailable(f"cannot read {topic} at {kafka}: {error}") from error
+    finally:
+        await consumer.stop()
+    return values
+
+
+def _batched(producer: AIOKafkaProducer, records: Sequence[Record], *, partitions: Sequence[int]) -> list[tuple[int, Any]]:
+    """The records as (partition, batch), each partition in order.
+
+    Batches made here are acknowledged as one; aiokafka's `send` keeps a future per record, which costs four times as much (bench pipeline).
+    """
+    batches: list[tuple[int, Any]] = []
+    filling: dict[int, Any] = {}
+    for key, value in records:
+        partition = partitions[partition_index(key, len(partitions))]
+        batch = filling.get(partition)
+        if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
+            batch = filling[partition] = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None)  # the first is taken whatever its length
+            batches.append((partition, batch))
+    for batch in filling.values():
+        batch.close()  # nothing more comes: it leaves without lingering
+    return batches
+
+
+def partition_index(key: bytes | None, count: int) -> int:
+    """Which of `count` partitions a key belongs to: as every Kafka client chooses by default, so that producers agree. Any for no key.
+
+    Source: murmur2 with Kafka's seed (org.apache.kafka.common.utils.Utils), four bytes at a time.
+
+    >>> partition_index(b"feed:18c17418f5ad82f063ef70de0bd2d3e7", 4)
+    1
+    """
+    if key is None:
+        return random.randrange(count)  # noqa: S311 - spreads load, guards nothing
+    whole = len(key) // 4
+    mixed = 0x9747B28C ^ len(key)
+    for word in struct.unpack_from(f"<{whole}I", key):
+        scrambled = word * _MURMUR & 0xFFFFFFFF
+        mixed = (mixed * _MURMUR & 0xFFFFFFFF) ^ ((scrambled ^ scrambled >> 24) * _MURMUR & 0xFFFFFFFF)
+    if len(key) % 4:
+        mixed = (mixed ^ int.from_bytes(key[whole * 4 :], "little")) * _MURMUR & 0xFFFFFFFF
+    mixed = (mixed ^ mixed >> 13) * _MURMUR & 0xFFFFFFFF
+    return ((mixed ^ mixed >> 15) & 0x7FFFFFFF) % count
 
 
 async def create_topics(kafka: str, names: Names, *, partitions: int, replication: int) -> None:

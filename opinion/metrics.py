@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from opinion.errors import Reason
-from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Lane, Severity
+from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Severity
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -37,6 +37,8 @@ FETCH_OUTCOMES = (
     Reason.UNEXPECTED,
 )
 """How a poll can end: the closed set of the `outcome` label."""
+ITEM_PROBLEMS = ("empty", "duplicate", "invalid", "over_cap", "truncated")
+"""What can be wrong with an item of a body."""
 SOURCE_STATES = ("ok", "silent", "stale", "partial", "walled", "broken", "off")
 DEAD_REASONS = (
     Reason.UNDECODABLE,
@@ -59,13 +61,19 @@ class ScraperMetrics:
         self.last_document = Gauge("yuqing_scraper_last_document_timestamp_seconds", "When the newest fresh document was fetched.", ["source"], registry=registry)
         self.state = Gauge("yuqing_source_state", "1 for the state the source is in, else 0.", ["source", "state"], registry=registry)
         self.dropped = Counter("yuqing_scraper_items_dropped", "Items of a body that became no document.", ["source", "reason"], registry=registry)
+        self.failures = Counter("yuqing_scraper_publish_failures", "Polls whose documents could not be published or remembered, by reason.", ["reason"], registry=registry)
         self.producer_rebuilds = Counter("yuqing_producer_rebuilds", "Times the Kafka producer was built anew after a fatal error.", registry=registry)
+        for reason in (Reason.BUS_UNAVAILABLE, Reason.STORE_UNAVAILABLE):
+            self.failures.labels(reason.value)
 
     def start_source(self, source: str) -> None:
         """Create the series of one source at zero."""
         for outcome in FETCH_OUTCOMES:
             self.fetches.labels(source, str(outcome))
+        for problem in ITEM_PROBLEMS:
+            self.dropped.labels(source, problem)
         self.documents.labels(source)
+        self.fetch_duration.labels(source)
         self.set_state(source, "ok")
 
     def set_state(self, source: str, state: str) -> None:
@@ -104,7 +112,7 @@ class WorkerMetrics:
             self.inference_duration.labels(step)
         for stage in ("scored", "counted"):
             self.document_age.labels(stage)
-        for reason_text in ("stale", "deleted", "update"):
+        for reason_text in ("stale", "deleted"):
             self.not_counted.labels(reason_text)
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.INFERENCE, Reason.UNEXPECTED):
             self.retries.labels(reason.value)
@@ -136,9 +144,9 @@ class AlerterMetrics:
                 self.transitions.labels(status.value, severity.value)
         for outcome in DeliveryOutcome:
             self.deliveries.labels("webhook", outcome.value)
+        self.delivery_duration.labels("webhook")
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.UNEXPECTED):
             self.tick_errors.labels(reason.value)
-        self._lanes = tuple(lane.value for lane in Lane)
 
 
 def subject_label(subject: str, known: Iterable[str]) -> str | None:

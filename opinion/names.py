@@ -148,17 +148,26 @@ class Names:
         """Counter of leaderships: the fencing token."""
         return f"{self.prefix}leader:token"
 
+    def story_bucket(self, story_id: str) -> str:
+        """What the keys of the stories whose id ends alike begin with: 16 hash tags, so that few script calls serve the stories of a batch."""
+        return f"{self.prefix}{{story:{story_id[-1:]}}}:"
+
     def story(self, story_id: str) -> str:
         """Hash of the documents that tell a story: digest -> place, `n`, `at`; `:more` beside it holds those past the cap."""
-        return f"{self.prefix}{{story:{story_id}}}"
+        return self.story_bucket(story_id) + story_id
 
     def cursor(self, source: str) -> str:
         """Hash feed -> validators and what was seen."""
         return f"{self.prefix}cursor:{source}"
 
     def seen(self, source: str, day: int) -> str:
-        """Hash doc_id -> content hash of items published on wall day `day`."""
+        """Hash doc_id -> `version:content hash` of the items that a feed listed on day `day`."""
         return f"{self.prefix}seen:{source}:{day}"
+
+    @property
+    def author_key(self) -> str:
+        """Secret that author hashes are keyed with."""
+        return f"{self.prefix}author-key"
 
     @property
     def sources(self) -> str:

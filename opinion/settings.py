@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -20,6 +22,9 @@ from opinion.names import Names
 PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
 """Names the configuration file; without it `./yuqing.toml` is read where it exists."""
+
+_KAFKA_SERVER = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 def default_data_dir() -> Path:
@@ -67,7 +72,10 @@ class Settings(_Strict):
 
     kafka: str | None = Field(None, description="Bootstrap servers `host:port,..`; empty: `yuqing up` runs a broker of its own.")
     redis: str | None = Field(None, description="`redis://host:port/db`; empty: `yuqing up` runs a server of its own.")
-    data_dir: Path = Field(default_factory=default_data_dir, description="State of the embedded servers, tokens, the unpacked model (500 MB).")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="State of the embedded servers, tokens, the unpacked model (500 MB); empty: `yuqing` in `$XDG_DATA_HOME`, else in `~/.local/share`.",
+    )
     model_dir: Path | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
     namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
     partitions: int = Field(4, ge=1, le=512, description="Partitions of new topics: the number of workers that can share the work.")
@@ -79,24 +87,24 @@ class Settings(_Strict):
     max_tokens: int = Field(128, ge=16, le=512, description="Longest text judged, in tokens: title and lead. Cost grows in proportion.")
     batch_tokens: int = Field(4096, ge=64, description="Tokens (padding counted) in one forward pass. More memory, a little more speed.")
     batch_documents: int = Field(64, ge=1, le=4096, description="Most records an agent takes at once.")
-    batch_wait_s: float = Field(0.2, gt=0, le=1, description="Longest wait for a batch to fill; part of every alert's delay.")
+    batch_wait_s: float = Field(0.2, gt=0, le=1, description="Most seconds to wait for a batch to fill; part of every alert's delay.")
     agents: Annotated[list[Literal["score", "aggregate"]], Field(min_length=1)] = Field(
         ["score", "aggregate"], description="What a worker runs: GPU hosts `score`, cheap hosts `aggregate`."
     )
     names_files: list[Path] = Field(default_factory=list, description="CSV files id,name,name_zh,aliases (aliases separated by |) of further companies to link.")
-    session_timeout_s: float = Field(30, ge=6, description="How long Kafka waits for a silent worker before another takes over.")
+    session_timeout_s: float = Field(30, ge=6, description="Seconds that Kafka waits for a silent worker before another takes over.")
 
     sources: list[Feed] = Field(default_factory=list, description="Feeds to poll. In the environment: JSON, or addresses separated by commas.")
-    poll_interval_s: float = Field(60, ge=0.2, description="Seconds between two polls of a feed, before jitter of a fifth.")
-    fetch_deadline_s: float = Field(20, gt=0, description="Longest a fetch may take in all.")
-    max_body_bytes: int = Field(15_000_000, ge=1_000, description="Longest decoded body of a feed.")
+    poll_interval_s: float = Field(60, ge=0.2, description="Seconds between two polls of a feed, give or take a fifth; part of every alert's delay, and the publisher's load.")
+    fetch_deadline_s: float = Field(20, gt=0, description="Most seconds a fetch may take in all.")
+    max_body_bytes: int = Field(15_000_000, ge=1_000, description="Most bytes of a feed's decoded body.")
     user_agent: str = Field("yuqing/0.1 (public-opinion monitor; contact not set)", description="How we introduce ourselves; add your contact address.")
-    allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses.")
+    allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
     rules: Path | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")
-    tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows.")
+    tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows; part of every alert's delay.")
     subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
-    allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses.")
+    allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses: whoever may add one then reaches what this machine reaches.")
     console_url: str = Field("", description="Address people reach the alerter at, for links; empty: the API's own.")
 
     api_host: str = Field("127.0.0.1", description="Address the alerter's API, and every /metrics, listens on.")
@@ -109,6 +117,20 @@ class Settings(_Strict):
     clock_starts_at: AwareDatetime | None = Field(None, description="Replays only: the instant at which the scaled clock began.")
     clock_wall_at: AwareDatetime | None = Field(None, description="Replays only: the wall time of that instant.")
     clock_speed: float = Field(1.0, gt=0, description="Replays only: seconds of our time per second of wall time.")
+
+    @field_validator("kafka")
+    @classmethod
+    def _kafka_servers(cls, value: str | None) -> str | None:
+        if value and not all(_KAFKA_SERVER.fullmatch(part.strip()) for part in value.split(",")):
+            raise ValueError("expected `host:port`, several separated by commas")
+        return value
+
+    @field_validator("redis")
+    @classmethod
+    def _redis_server(cls, value: str | None) -> str | None:
+        if value and not _is_redis_address(value):
+            raise ValueError("expected `redis://host:port/db`, `rediss://host:port/db` or `unix://path`")  # not the value: it may hold a password
+        return value
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -162,6 +184,15 @@ class Settings(_Strict):
         return variables
 
 
+def _is_redis_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # the port is no number, or the brackets of an IPv6 address do not match
+        return False
+    return parts.scheme in _REDIS_SCHEMES
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
@@ -194,7 +225,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
             continue
         key = variable.removeprefix(PREFIX).lower()
         if key not in Settings.model_fields:
-            raise ConfigError(_unknown(variable, [PREFIX + name.upper() for name in Settings.model_fields]))
+            raise ConfigError(_unknown(key, Settings.model_fields, written=lambda name: PREFIX + name.upper()))
         if text:
             values[key] = text
     values |= {key: value for key, value in overrides.items() if value is not None}
@@ -217,13 +248,19 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(msg) from error
     for key in values:
         if key not in Settings.model_fields:
-            raise ConfigError(f"{path}: {_unknown(key, list(Settings.model_fields))}")
-    return values
+            raise ConfigError(f"{path}: {_unknown(key, Settings.model_fields)}")
+    return _given(values)
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what is "": in the file, as in the environment, that is the same as not set."""
+    return {key: [_given(item) if isinstance(item, dict) else item for item in value] if isinstance(value, list) else value for key, value in values.items() if value != ""}
+
+
+def _unknown(key: str, known: Iterable[str], *, written: Callable[[str], str] = str) -> str:
+    """`written` is how a key looks where it was found; likeness is judged without that, or the prefix would make all alike."""
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"unknown setting {written(key)!r}" + (f"; did you mean {written(near[0])!r}?" if near else "")
 
 
 def _explain(error: ValidationError) -> str:
@@ -234,4 +271,4 @@ def _explain(error: ValidationError) -> str:
         leaf = str(first["loc"][-1])
         known = [name for kind in (Feed, SubscriptionSetting) for name in kind.model_fields]
         return _unknown(leaf, known) + f" (in {where})"
-    return f"setting `{where}`: {first['msg']}"
+    return f"setting `{where}`: {first['msg'].removeprefix('Value error, ')}"

@@ -14,7 +14,7 @@ _ZONES_H = {"z": 0, "ut": 0, "utc": 0, "gmt": 0, "est": -5, "edt": -4, "cdt": -5
 
 _RFC822 = re.compile(
     r"(?:[A-Za-z]{3,9},?\s+)?(?P<day>\d{1,2})[\s-](?P<month>[A-Za-z]{3})[a-z]*[\s-](?P<year>\d{4})\s+"
-    r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?\s*(?P<zone>[+-]\d\d:?\d\d|[A-Za-z]{1,3})",
+    r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?\s*(?P<zone>[+-]\d\d:?\d\d|[A-Za-z]{1,3})(?:\s*\([^()]*\))?",
     re.ASCII,
 )
 _RFC3339 = re.compile(

@@ -6,6 +6,8 @@ from urllib.parse import urljoin, urlsplit
 
 import can_ada
 
+from opinion.codec import clean_text
+
 _TRACKERS = frozenset(
     [
         "spm",
@@ -69,16 +71,17 @@ def _is_tracker(part: str) -> bool:
 
 
 def absolute_url(url: str, *, base: str) -> str | None:
-    """The address as given, made absolute; None where it is no http or https address.
+    """The address as given, made absolute; None where it is no http or https address, or none but the base itself.
 
     >>> absolute_url("/a", base="https://x.example/feed"), absolute_url("javascript:x", base="https://x.example/")
     ('https://x.example/a', None)
     """
     try:
-        joined = urljoin(base, url.strip())
+        joined = urljoin(base, clean_text(url).strip())
     except ValueError:
         return None
-    return joined if url.strip() and canonical_url(joined) is not None else None
+    canonical = canonical_url(joined)
+    return None if canonical is None or (canonical == canonical_url(base) and joined != url.strip()) else joined
 
 
 def host_of(url: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from opinion.clock import monotonic_s
-from yuqing.embedded.process import die_with_parent
+from yuqing.embedded.process import die_with_parent, last_words
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
@@ -16,7 +16,6 @@ STEADY_AFTER_S = 60.0
 STOP_WITHIN_S = 7.0
 """From SIGTERM to SIGKILL; a worker ends within 6 s."""
 WRONG_CONFIGURATION = 2
-LOG_TAIL_BYTES = 2000
 
 Echo = Callable[[str], None]
 
@@ -78,7 +77,7 @@ class Child:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent
+                *self._command, env=self._environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent, start_new_session=True
             )
 
     async def _keep(self) -> None:
@@ -90,17 +89,14 @@ class Child:
             failures = 1 if monotonic_s() - began_s > STEADY_AFTER_S else failures + 1
             if code == WRONG_CONFIGURATION:
                 self.given_up = True
-                self._echo(f"{self.name} cannot run: {self.last_line()}")
+                self._echo(f"{self.name} cannot run: {self.last_words()}")
                 return
             wait_s = restart_wait_s(failures)
-            self._echo(f"{self.name} ended ({code}): {self.last_line()}; starting it again in {wait_s:g} s (log: {self._log_path})")
+            self._echo(f"{self.name} ended ({code}): {self.last_words()}; starting it again in {wait_s:g} s (log: {self._log_path})")
             await asyncio.sleep(wait_s)
             self.restarts += 1
             await self._launch()
 
-    def last_line(self) -> str:
-        """The last line of its log."""
-        if not self._log_path.exists():
-            return "it said nothing"
-        lines = self._log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else "it said nothing"
+    def last_words(self) -> str:
+        """The last telling line of its log."""
+        return last_words(self._log_path)

@@ -52,6 +52,13 @@ def _settings(**overrides: Any) -> Settings:
     return settings
 
 
+def _connected(**overrides: Any) -> Settings:
+    """The settings of a command that talks to running servers: those that are set, else those of a running `yuqing up`."""
+    from yuqing.running import with_running
+
+    return with_running(_settings(**overrides))
+
+
 def _exit_with(work: Coroutine[Any, Any, int]) -> None:
     sys.exit(asyncio.run(work))
 
@@ -63,10 +70,30 @@ def _say(line: str) -> None:
 @main.command()
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Where state lives; default: the setting `data_dir`.")
 def up(data_dir: str | None) -> None:
-    """Kafka, Redis, a worker and the alerter on this machine; Ctrl-C stops all, state survives."""
+    """Kafka, Redis, scrapers, a worker and the alerter on this machine; Ctrl-C stops all, state survives."""
     from yuqing.up import run_up
 
     _exit_with(run_up(_settings(data_dir=data_dir), echo=_say))
+
+
+@main.command()
+@click.option("--speed", type=click.FloatRange(min=1, max=2000), default=None, help="Seconds of the day per second; default: 500, the day passes in three minutes.")
+def demo(speed: float | None) -> None:
+    """A bundled day with a crisis in it, from feeds to verified webhooks, on servers of its own; ends by itself."""
+    from yuqing.demo.run import SPEED, run_demo
+    from yuqing.logs import configure_logs
+
+    configure_logs("warning")
+    _exit_with(run_demo(speed=speed or SPEED, echo=_say))
+
+
+@main.command()
+@click.option("--shard", metavar="I/N", help="Poll the I-th of N parts of the sources, so that N processes share them.")
+def scrape(shard: str | None) -> None:
+    """Poll the configured sources and publish what is new."""
+    from scrapers.scrape import run_scraper
+
+    _exit_with(run_scraper(_connected(), shard=shard))
 
 
 @main.command()
@@ -75,7 +102,7 @@ def work(agents: str | None) -> None:
     """Judge documents and count them: a Faust worker."""
     from streams.worker import run_worker
 
-    _exit_with(run_worker(_settings(agents=agents)))
+    _exit_with(run_worker(_connected(agents=agents)))
 
 
 @main.command()
@@ -83,7 +110,7 @@ def alert() -> None:
     """Watch the windows, alert, deliver, and serve the HTTP API."""
     from alerts.alerter import run_alerter
 
-    _exit_with(run_alerter(_settings()))
+    _exit_with(run_alerter(_connected()))
 
 
 @main.command()
@@ -116,6 +143,30 @@ def score(file: IO[bytes], *, model: str | None, backend: str, device: str | Non
 
 
 @main.command()
+@click.argument("source")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--url", default="", help="Where the body came from: resolves relative links, names the publisher.")
+@click.option("--header", "headers", multiple=True, metavar="'K: V'", help="A header of the response, e.g. 'Content-Type: text/xml; charset=gbk'. Repeatable.")
+@click.option("--now", help="RFC 3339 instant taken for the time of the fetch; default: now.")
+def parse(source: str, file: IO[bytes], *, url: str, headers: tuple[str, ...], now: str | None) -> None:
+    """A response body in, Documents as JSON Lines out; no network. SOURCE is an adapter, e.g. `feed`."""
+    from yuqing.sources import parse_body
+
+    _settings()
+    sys.exit(parse_body(source, file.read(), out=sys.stdout.buffer, url=url, headers=headers, now=now, echo=_say))
+
+
+@main.command()
+@click.argument("source")
+@click.option("--limit", type=click.IntRange(min=1), help="Print at most so many documents.")
+def fetch(source: str, *, limit: int | None) -> None:
+    """One live poll, Documents out, nothing published. SOURCE is a configured source, an adapter (all its sources), or a feed's address."""
+    from yuqing.sources import fetch_source
+
+    _exit_with(fetch_source(source, settings=_settings(), out=sys.stdout.buffer, limit=limit, echo=_say))
+
+
+@main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Seconds of the record per second; 0: as fast as Kafka takes it.")
 @click.option("--start", help="RFC 3339 instant that the first document is moved to; default: times stay as they are.")
@@ -123,7 +174,7 @@ def replay(file: IO[bytes], *, speed: float, start: str | None) -> None:
     """Publish recorded Documents (JSON Lines) to Kafka, times shifted and scaled."""
     from yuqing.replay import run_replay
 
-    _exit_with(run_replay(file, settings=_settings(), speed=speed, start=start, echo=_say))
+    _exit_with(run_replay(file, settings=_connected(), speed=speed, start=start, echo=_say))
 
 
 @main.command()
@@ -145,7 +196,7 @@ def status(*, as_json: bool) -> None:
     """What is alive, lagging, blind."""
     from yuqing.status import show_status
 
-    sys.exit(show_status(_settings(), as_json=as_json))
+    sys.exit(show_status(_connected(), as_json=as_json))
 
 
 @main.command()
@@ -153,7 +204,7 @@ def check() -> None:
     """Is the configuration valid, and do the servers answer?"""
     from yuqing.status import run_check
 
-    sys.exit(run_check(_settings()))
+    sys.exit(run_check(_connected()))
 
 
 @main.group()
@@ -168,7 +219,7 @@ def dead_list(*, limit: int, as_json: bool) -> None:
     """The newest dead letters, with their reasons."""
     from yuqing.dead import list_letters
 
-    _exit_with(list_letters(_settings(), limit=limit, as_json=as_json))
+    _exit_with(list_letters(_connected(), limit=limit, as_json=as_json))
 
 
 @dead.command("show")
@@ -177,7 +228,7 @@ def dead_show(letter: str) -> None:
     """One letter (`topic/partition/offset`), its bytes included."""
     from yuqing.dead import show_letter
 
-    _exit_with(show_letter(_settings(), letter))
+    _exit_with(show_letter(_connected(), letter))
 
 
 @dead.command("replay")
@@ -187,4 +238,4 @@ def dead_replay(letters: tuple[str, ...], *, reason: str | None) -> None:
     """Put records back on the topic they came from."""
     from yuqing.dead import replay_letters
 
-    _exit_with(replay_letters(_settings(), set(letters), reason=reason, echo=_say))
+    _exit_with(replay_letters(_connected(), set(letters), reason=reason, echo=_say))

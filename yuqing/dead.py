@@ -6,16 +6,12 @@ import base64
 from collections.abc import Callable
 
 import click
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
-from opinion.bus import Producer
+from opinion.bus import Producer, read_all
 from opinion.codec import decode, encode
-from opinion.errors import BusUnavailable, ConfigError, Reason, RecordError
+from opinion.errors import ConfigError, Reason, RecordError
 from opinion.records import DeadLetter
 from opinion.settings import Settings
-
-READ_TIMEOUT_MS = 2000
 
 
 async def list_letters(settings: Settings, *, limit: int, as_json: bool) -> int:
@@ -83,22 +79,11 @@ async def read_letters(settings: Settings) -> list[DeadLetter]:
         BusUnavailable: no broker answers.
     """
     kafka, _ = settings.require_servers()
-    topic = settings.names.dead
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
     letters: dict[str, DeadLetter] = {}
-    try:
-        await consumer.start()
-        ends = await consumer.end_offsets(consumer.assignment())
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=READ_TIMEOUT_MS)).values():
-                for record in records:
-                    try:
-                        letter = decode(record.value, DeadLetter)
-                    except RecordError:
-                        continue
-                    letters.setdefault(letter_id(letter), letter)
-    except (KafkaError, OSError) as error:
-        raise BusUnavailable(f"cannot read {topic} at {kafka}: {error}") from error
-    finally:
-        await consumer.stop()
+    for value in await read_all(kafka, settings.names.dead):
+        try:
+            letter = decode(value, DeadLetter)
+        except RecordError:
+            continue
+        letters.setdefault(letter_id(letter), letter)
     return sorted(letters.values(), key=lambda letter: letter.at)

@@ -33,7 +33,7 @@ async def run_replay(lines: Iterable[bytes], *, settings: Settings, speed: float
     loop = asyncio.get_running_loop()
     began, first = loop.time(), None
     try:
-        for chunk in _chunks(shifted(lines, start_at=_instant(start)), size=CHUNK if speed == 0 else 1):
+        for chunk in _chunks(shifted(lines, start_at=instant_of(start, option="--start")), size=CHUNK if speed == 0 else 1):
             first = first or chunk[0].fetched_at
             if speed > 0:
                 await asyncio.sleep(max(0.0, began + (chunk[0].fetched_at - first).total_seconds() / speed - loop.time()))
@@ -77,13 +77,18 @@ def _chunks(documents: Iterator[Document], *, size: int) -> Iterator[list[Docume
         yield chunk
 
 
-def _instant(text: str | None) -> datetime | None:
+def instant_of(text: str | None, *, option: str) -> datetime | None:
+    """The instant that an option names; None for None.
+
+    Errors:
+        ConfigError: no RFC 3339 instant with a time zone.
+    """
     if text is None:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"--start {text!r} is not an RFC 3339 instant") from error
+        raise ConfigError(f"{option} {text!r} is not an RFC 3339 instant") from error
     if at.tzinfo is None:
-        raise ConfigError(f"--start {text!r} has no time zone: write e.g. 2026-11-23T09:30:00Z")
+        raise ConfigError(f"{option} {text!r} has no time zone: write e.g. 2026-11-23T09:30:00Z")
     return at

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 import msgspec
+
 from models.registry import load_judge
 from models.stories import MemoryStoryIndex, novelty, story_id_of
-
 from opinion.clock import epoch_ms
 from opinion.codec import checked
 from opinion.errors import InvalidRecord, PoisonText, RecordError

@@ -4,69 +4,144 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from opinion.errors import ConfigError, YuqingError
+from alerts.detect.rules import load_rules
+from alerts.subscriptions import from_setting
+from models.names_table import load_table
+from opinion.errors import ConfigError, ModelLoadError, StoreUnavailable
 from opinion.redis_client import connect
 from opinion.settings import Settings
 from opinion.watermark import watermark
 from opinion.windows import WindowStore
+from scrapers.urls import masked
 
 ANSWER_WITHIN_S = 5.0
+"""Longest wait for a server. Both are asked at once, so that `check` ends within 10 s whatever hangs."""
+
+
+UNWATCHED_AFTER_S = 120.0
+UNWATCHED_AFTER_POLLS = 5
+"""A source that nobody has polled for so long, or for so many of its waits, has no live scraper."""
 
 
 def run_check(settings: Settings) -> int:
-    """Print what is configured and whether the servers answer; 0 if all is well, 1 if a server does not answer."""
-    click.echo(f"configuration: valid ({len(settings.model_fields_set)} settings differ from their defaults)")
+    """Print what is configured and that the servers answer; 0.
+
+    Errors:
+        ConfigError: a file that a setting names cannot be used, a webhook's secret is of the wrong form, or only one server is set.
+        StoreUnavailable: a server does not answer, or refuses us.
+    """
+    _read_what_settings_name(settings)
+    if settings.kafka or settings.redis:
+        settings.require_servers()
+    click.echo(f"configuration: valid (settings given: {len(settings.model_fields_set)})")
     for key in sorted(settings.model_fields_set):
-        click.echo(f"  {key} = {getattr(settings, key)!r}")
+        click.echo(f"  {key} = {_shown(key, settings)}")
     click.echo(f"sources: {len(settings.sources)} feeds")
-    if settings.kafka is None and settings.redis is None:
+    if not settings.kafka:
         click.echo("servers: none set; `yuqing up` brings its own")
         return 0
     problems = asyncio.run(_server_problems(settings))
-    for line in problems or ["servers: Kafka and Redis answer"]:
-        click.echo(line)
-    return 1 if problems else 0
+    if problems:
+        raise StoreUnavailable("; ".join(problems))
+    click.echo("servers: Kafka and Redis answer")
+    return 0
+
+
+def _read_what_settings_name(settings: Settings) -> None:
+    """Find now what the processes would find at their start."""
+    with _blaming("rules"):
+        load_rules(settings.rules)
+    if settings.names_files:
+        with _blaming("names_files"):
+            load_table(settings.names_files)
+    if settings.model != "default":
+        from models.registry import read_card  # noqa: PLC0415 - brings numpy: only those who name a model wait for it
+
+        with _blaming("model"):
+            read_card(Path(settings.model))
+    for index, subscription in enumerate(settings.subscriptions):
+        with _blaming(f"subscriptions.{index}.secret"):
+            from_setting(subscription)
+
+
+@contextmanager
+def _blaming(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, ModelLoadError) as error:
+        raise ConfigError(f"setting `{key}`: {error}") from error
+
+
+def _shown(key: str, settings: Settings) -> str:
+    """A setting as it may be printed: addresses without credentials, webhooks (whose addresses are secrets too) by name."""
+    if key == "redis":
+        return masked(settings.redis or "")
+    if key == "sources":
+        return ", ".join(masked(feed.url) for feed in settings.sources)
+    if key == "subscriptions":
+        return ", ".join(subscription.name for subscription in settings.subscriptions)
+    value = getattr(settings, key)
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 async def _server_problems(settings: Settings) -> list[str]:
-    problems: list[str] = []
+    kafka, redis_url = settings.require_servers()
+    found = await asyncio.gather(_kafka_problem(kafka), _redis_problem(redis_url))
+    return [problem for problem in found if problem]
+
+
+async def _kafka_problem(servers: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=int(ANSWER_WITHIN_S * 1000))
     try:
-        kafka, redis_url = settings.require_servers()
-    except ConfigError as error:
-        return [str(error)]
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=int(ANSWER_WITHIN_S * 1000))
-    try:
-        await admin.start()
+        with _silent("aiokafka"):
+            async with asyncio.timeout(ANSWER_WITHIN_S):  # of several servers each would get the request timeout
+                await admin.start()
     except (KafkaError, OSError):
-        problems.append(f"Kafka does not answer at {kafka}")
+        return f"Kafka does not answer at {servers}"
     finally:
         await admin.close()
-    redis = connect(redis_url)
+    return ""
+
+
+@contextmanager
+def _silent(logger: str) -> Iterator[None]:
+    """Keep a library from logging what we say in one line."""
+    found = logging.getLogger(logger)
+    found.disabled = True
     try:
-        await redis.ping()
-    except RedisError:
-        problems.append(f"Redis does not answer at {_without_password(redis_url)}")
+        yield
+    finally:
+        found.disabled = False
+
+
+async def _redis_problem(url: str) -> str:
+    redis = connect(url)
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):  # the client tries again by itself
+            await redis.ping()
+    except (RedisError, OSError) as error:
+        return _redis_failure(url, error)
     finally:
         await redis.aclose()
-    return problems
+    return ""
 
 
-def _without_password(url: str) -> str:
-    """The address without its credentials.
-
-    >>> _without_password("redis://:hush@host:1/0")
-    'redis://host:1/0'
-    """
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
+def _redis_failure(url: str, error: BaseException | None) -> str:
+    if isinstance(error, AuthenticationError | ResponseError):
+        return f"Redis at {masked(url)} refuses us: {error}"
+    return f"Redis does not answer at {masked(url)}"
 
 
 def show_status(settings: Settings, *, as_json: bool) -> int:
@@ -85,13 +160,21 @@ def show_status(settings: Settings, *, as_json: bool) -> int:
 
 
 async def read_status(settings: Settings) -> dict[str, Any]:
-    """Watermark, partitions, sources and open alerts, as plain data."""
+    """Watermark, partitions, sources and open alerts, as plain data.
+
+    Errors:
+        ConfigError: no servers are set.
+        StoreUnavailable: Redis does not answer, or refuses us.
+    """
     _, redis_url = settings.require_servers()
     redis = connect(redis_url)
     try:
-        return await status_of(WindowStore(redis, settings.names), redis=redis, settings=settings)
-    except RedisError as error:
-        raise YuqingError(f"Redis does not answer: {error}") from error
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return await status_of(WindowStore(redis, settings.names), redis=redis, settings=settings)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(_redis_failure(redis_url, error.__cause__)) from error
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(_redis_failure(redis_url, error)) from error
     finally:
         await redis.aclose()
 
@@ -111,8 +194,16 @@ async def status_of(store: WindowStore, *, redis: Any, settings: Settings) -> di
             {"partition": mark.partition, "behind": mark.behind, "reported_s_ago": round(wall.timestamp() - mark.reported_ms / 1000, 1)}
             for mark in sorted(marks, key=lambda m: m.partition)
         ],
-        "sources": {name.decode(): json.loads(value) for name, value in sorted(sources.items())},
+        "sources": {name.decode(): _source(json.loads(value), wall=wall) for name, value in sorted(sources.items())},
     }
+
+
+def _source(health: dict[str, Any], *, wall: datetime) -> dict[str, Any]:
+    """What the scraper said of a source; what it said long ago is no news of it: `unwatched`."""
+    polled_at = health.get("polled_at")
+    if polled_at is None or (wall - datetime.fromisoformat(polled_at)).total_seconds() > max(UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS * health.get("interval_s", 0)):
+        return health | {"state": "unwatched"}
+    return health
 
 
 def _print(state: dict[str, Any]) -> None:
@@ -126,4 +217,4 @@ def _print(state: dict[str, Any]) -> None:
         click.echo(f"  {row['partition']:<32} {row['behind']:>8} behind   reported {row['reported_s_ago']:.0f} s ago")
     click.echo(f"sources: {len(state['sources'])}")
     for name, health in state["sources"].items():
-        click.echo(f"  {name:<32} {health.get('state', '?'):<8} last good {health.get('last_good_at') or 'never'}  {health.get('last_error') or ''}")
+        click.echo(f"  {name:<32} {health['state']:<8} last good {health.get('last_good_at') or 'never'}  {health.get('last_error') or ''}")

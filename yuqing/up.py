@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
@@ -23,11 +22,14 @@ from yuqing.children import Child, Echo, restart_wait_s
 from yuqing.embedded.kafka import EmbeddedKafka
 from yuqing.embedded.process import Server
 from yuqing.embedded.redis import EmbeddedRedis
+from yuqing.running import announce, take
 
 STATUS_EVERY_S = 5.0
 HEALTHY_WITHIN_S = 90.0
 """A worker imports torch and may unpack the model first."""
 WATCH_EVERY_S = 1.0
+PROCESSES = ("work", "alert", "scrape")
+"""Started in this order: what scrapers bring finds someone who works on it."""
 
 
 class Stack:
@@ -46,14 +48,23 @@ class Stack:
         self.children: list[Child] = []
 
     async def start(self) -> None:
-        """Start the servers that the settings do not name, the topics, then the processes; returns when they answer.
+        """Start the servers, then the processes; returns when they answer.
 
         Errors:
-            ConfigError: another `yuqing up` uses the data directory, or a process refuses its configuration.
+            as `start_servers` and `start_processes`.
+        """
+        await self.start_servers()
+        await self.start_processes()
+
+    async def start_servers(self) -> None:
+        """Start the servers that the settings do not name, and create the topics.
+
+        Errors:
+            ConfigError: another `yuqing up` uses the data directory.
             ServerFailed: a server cannot start.
             BusUnavailable: a Kafka that the settings name does not answer.
         """
-        self._take_lock()
+        self._lock = take(self.settings.data_dir)
         folder = self.settings.data_dir
         if not self.settings.kafka:
             kafka = EmbeddedKafka(folder / "kafka")
@@ -63,12 +74,20 @@ class Stack:
             redis = EmbeddedRedis(folder / "redis")
             self._servers.append(redis)
             self.settings = self.settings.model_copy(update={"redis": await self._started(redis)})
+        self._watch = asyncio.create_task(self._restart_servers(), name="watch servers")
+        announce(self.settings)
         kafka_address, _ = self.settings.require_servers()
         await create_topics(kafka_address, self.settings.names, partitions=self.settings.partitions, replication=self.settings.replication)
+
+    async def start_processes(self) -> None:
+        """Start the processes on the running servers; returns when they answer.
+
+        Errors:
+            ConfigError: a process refuses its configuration.
+        """
         for name in self._processes:
             self.children.append(self._child(name))
             await self.children[-1].start()
-        self._watch = asyncio.create_task(self._restart_servers(), name="watch servers")
         await asyncio.gather(*[self._until_healthy(child) for child in self.children])
 
     async def stop(self) -> None:
@@ -92,17 +111,6 @@ class Stack:
         pids = {child.name: child.pid for child in self.children} | {server.name.lower(): server.pid for server in self._servers}
         return {name: _rss_mb(pid) for name, pid in pids.items() if pid is not None}
 
-    def _take_lock(self) -> None:
-        folder = self.settings.data_dir
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / "up.lock").open("w", encoding="ascii")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"another `yuqing up` uses {folder}: stop it, or choose another --data-dir") from error
-        except OSError as error:
-            raise ConfigError(f"the data directory {folder} cannot be used: {error.strerror}") from error
-
     async def _started(self, server: Server) -> str:
         self._echo(f"{server.name}: starting (data in {server.data_dir})")
         began_s = monotonic_s()
@@ -111,8 +119,8 @@ class Stack:
         return address
 
     def _child(self, name: str) -> Child:
-        own = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX) or key == CONFIG_VARIABLE}
-        environment = own | self.settings.as_environment()
+        own = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        environment = own | self.settings.as_environment() | {CONFIG_VARIABLE: os.devnull}  # the file was read already
         return Child(name, [sys.executable, "-m", "yuqing", name], environment=environment, log_path=self.settings.data_dir / "logs" / f"{name}.log", echo=self._echo)
 
     async def _until_healthy(self, child: Child) -> None:
@@ -120,7 +128,7 @@ class Stack:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             while monotonic_s() < deadline_s:
                 if child.given_up:
-                    raise ConfigError(f"`{child.name}` cannot run: {child.last_line()}")
+                    raise ConfigError(f"`{child.name}` cannot run: {child.last_words()}")
                 if await _answers(client, f"{self.address(child.name)}/healthz"):
                     self._echo(f"{child.name}: ready, metrics at {self.address(child.name)}/metrics")
                     return
@@ -172,7 +180,7 @@ async def read_metrics(client: httpx.AsyncClient, address: str) -> dict[str, flo
     return sums
 
 
-async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: Sequence[str] = ("work", "alert")) -> int:
+async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: Sequence[str] = PROCESSES) -> int:
     """Run the stack until Ctrl-C or SIGTERM; 0.
 
     Errors:

@@ -47,7 +47,7 @@ def slope_of(counts: Ints, *, bin_s: int = BIN_S) -> Trend | None:
     slope = float(np.sum(weight * away * ratio)) / spread
     residual = ratio - np.average(ratio, weights=weight) - slope * away
     freedom = len(filled) - 2
-    share = (counts[NEGATIVE].sum() + 1) / (counts[TOTAL].sum() + 2)
+    share = float(counts[NEGATIVE].sum() + 1) / float(counts[TOTAL].sum() + 2)  # a plain float: a record with numpy's cannot be encoded
     variance = max(float(np.sum(weight * residual * residual)) / freedom, share * (1 - share))
     half = float(stdtrit(freedom, 0.975)) * (variance / spread) ** 0.5
     return Trend(slope_per_hour=round(slope, 6), slope_low=round(slope - half, 6), slope_high=round(slope + half, 6))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from typing import Any
 import feedparser
 import msgspec
 
-from opinion.codec import checked
+from opinion.codec import checked, clean_text
 from opinion.errors import EmptyDocument, PageChanged
 from opinion.language import detect
 from opinion.names import digest, doc_id_of
@@ -48,28 +49,26 @@ class _Item(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] = []
 
 
-class _JsonAuthor(msgspec.Struct):
-    name: str = ""
-
-
 class _JsonItem(msgspec.Struct):
-    id: str | int | float = ""
+    """Strict where a text would be lost, not where only its trimmings are wrong."""
+
+    id: str | int | float | None = None
     url: str | None = None
     external_url: str | None = None
     title: str | None = None
     content_html: str | None = None
     content_text: str | None = None
     summary: str | None = None
-    date_published: str | None = None
-    date_modified: str | None = None
-    author: _JsonAuthor | None = None
-    authors: list[_JsonAuthor] | None = None
-    tags: list[str] | None = None
+    date_published: Any = None
+    date_modified: Any = None
+    author: Any = None
+    authors: Any = None
+    tags: Any = None
 
 
 class _JsonFeed(msgspec.Struct):
     version: str
-    items: list[msgspec.Raw]
+    items: list[Any]
 
 
 def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
@@ -102,7 +101,7 @@ def _xml_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
     if markup.over_cap:
         problems.append(Problem("over_cap", f"only the first {MAX_ITEMS} items were read"))
     stream = io.BytesIO(markup.text.encode())  # never a string: feedparser would take one for an address or a path
-    headers = {"content-type": "application/xml; charset=utf-8", "content-location": base}
+    headers = {"content-type": "application/xml; charset=utf-8"}  # no content-location: feedparser would make addresses of plain guids
     found = feedparser.parse(stream, response_headers=headers, resolve_relative_uris=False, sanitize_html=False)
     if not found.version and not found.entries:
         raise PageChanged("not a feed that can be read")
@@ -110,23 +109,30 @@ def _xml_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
 
 
 def _xml_item(entry: dict[str, Any], base: str) -> _Item:
-    get = lambda key: dict.get(entry, key) or ""  # noqa: E731 - feedparser's own get invents `updated` from `published`
-    bodies = [str(part.get("value") or "") for part in get("content") or []]
+    guid, link = clean_text(str(_field(entry, "id"))).strip(), str(_field(entry, "link")).strip()
+    if link == guid and not guid.lower().startswith(("http://", "https://")):
+        link = ""  # a guid that does not say that it is no address
+    bodies = [str(part.get("value") or "") for part in _field(entry, "content") or []]
     return _Item(
-        guid=str(get("id")).strip(),
-        url=absolute_url(str(get("link")), base=base),
-        title=str(get("title")),
-        text=max([*bodies, str(get("summary"))], key=len),
-        date=str(get("published") or get("updated")),
-        author=str(get("author")),
-        tags=[str(tag.get("term") or "") for tag in get("tags") or []],
+        guid=guid,
+        url=absolute_url(link, base=base),
+        title=str(_field(entry, "title")),
+        text=max([*bodies, str(_field(entry, "summary"))], key=len),
+        date=str(_field(entry, "published") or _field(entry, "updated")),
+        author=str(_field(entry, "author")),
+        tags=[str(tag.get("term") or "") for tag in _field(entry, "tags") or []],
     )
+
+
+def _field(entry: dict[str, Any], key: str) -> Any:
+    """What the entry itself says, or "": feedparser's own `get` invents `updated` from `published`."""
+    return dict.get(entry, key) or ""
 
 
 def _json_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
     try:
-        found = msgspec.json.decode(text, type=_JsonFeed)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        found = msgspec.convert(_json(text), _JsonFeed)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise PageChanged(f"not a JSON Feed: {error}") from error
     if "jsonfeed.org/version" not in found.version:
         raise PageChanged("not a JSON Feed: its version is another")
@@ -135,22 +141,32 @@ def _json_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
     items = []
     for raw in found.items[:MAX_ITEMS]:
         try:
-            items.append(_json_item(msgspec.json.decode(raw, type=_JsonItem), base))
-        except (msgspec.MsgspecError, RecursionError) as error:
+            items.append(_json_item(msgspec.convert(raw, _JsonItem), base))
+        except msgspec.ValidationError as error:
             problems.append(Problem("invalid", str(error)))
     return items
 
 
+def _json(text: str) -> Any:
+    """What the JSON says. A title cut inside an emoji, or a raw line break, makes it invalid for the strict decoder only."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text, strict=False)
+
+
 def _json_item(item: _JsonItem, base: str) -> _Item:
-    authors = item.authors or ([item.author] if item.author else [])
+    authors = item.authors if isinstance(item.authors, list) and item.authors else [item.author]
+    names = [author.get("name") if isinstance(author, dict) else author for author in authors]
+    tags = item.tags if isinstance(item.tags, list) else [item.tags]
     return _Item(
-        guid=str(item.id).strip(),
+        guid=clean_text("" if item.id is None else str(item.id)).strip(),
         url=absolute_url(item.url or item.external_url or "", base=base),
         title=item.title or "",
         text=item.content_html or item.content_text or item.summary or "",
-        date=item.date_published or item.date_modified or "",
-        author=", ".join(author.name for author in authors if author.name),
-        tags=item.tags or [],
+        date=str(item.date_published or item.date_modified or ""),
+        author=", ".join(name for name in names if name and isinstance(name, str)),
+        tags=[tag for tag in tags if isinstance(tag, str)],
     )
 
 
@@ -158,13 +174,16 @@ def _identified(items: list[_Item], host: str, problems: list[Problem]) -> Itera
     """Every item with its native id, each id once.
 
     A guid that one body uses for several addresses names none of them: the address is added to all of these.
+    Likewise the title to an address that is, without a guid, that of several items: the front page, as a rule.
     """
-    addresses: defaultdict[str, set[str | None]] = defaultdict(set)
+    uses: defaultdict[str, set[str]] = defaultdict(set)
     for item in items:
-        addresses[item.guid].add(item.url)
+        address = canonical_url(item.url or "") or ""
+        uses[item.guid or address].add(address if item.guid else item.title)
     seen: set[str] = set()
     for item in items:
-        native_id = _native_id(item, host, shared=len(addresses[item.guid]) > 1)
+        address = canonical_url(item.url or "") or ""
+        native_id = _native_id(item, host, address, shared=len(uses[item.guid or address]) > 1)
         if native_id in seen:
             problems.append(Problem("duplicate", f"{native_id[:200]} occurs again"))
             continue
@@ -172,13 +191,15 @@ def _identified(items: list[_Item], host: str, problems: list[Problem]) -> Itera
         yield native_id, item
 
 
-def _native_id(item: _Item, host: str, *, shared: bool) -> str:
-    address = canonical_url(item.url or "") or ""
+def _native_id(item: _Item, host: str, address: str, *, shared: bool) -> str:
+    said = f"title:{digest(one_line(item.title) or plain_text(item.text), chars=32)}"
     if item.guid:
         known = item.guid if _GLOBAL_ID.match(item.guid) else f"{host}:{item.guid}"
         native_id = f"{known} {address}" if shared and address else known
+    elif address:
+        native_id = f"{address} {said}" if shared else address
     else:
-        native_id = address or f"{host}:title:{digest(one_line(item.title) or plain_text(item.text), chars=32)}"
+        native_id = f"{host}:{said}"
     return native_id if len(native_id) <= MAX_ID_CHARS else native_id[:MAX_ID_CHARS] + digest(native_id, chars=32)
 
 

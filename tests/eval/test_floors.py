@@ -1,4 +1,4 @@
-"""The shipped model on a pinned sample of rows that it was not fitted on. A floor is about two standard errors under what was measured."""
+"""The shipped model on a pinned sample of rows that it was not fitted on. A floor lies slightly under what was measured, for processors that round otherwise."""
 
 from __future__ import annotations
 
@@ -23,9 +23,20 @@ pytestmark = pytest.mark.eval
 
 PER_SET = 150
 """Rows of each set: all together are judged in about ten seconds on two cores."""
-SAMPLE_SHA256 = "PIN"
+SAMPLE_SHA256 = "e1c554d5fd26a718f42c7d8b35c6cd9edec3233d70fce577746b086ada75f435"
 
-FLOORS = {}
+FLOORS = {
+    ("sentiment", "twitter-financial-sentiment"): (0.88, 0.11),  # 0.900, 0.084
+    ("sentiment", "sentfin"): (0.86, 0.09),  # 0.880, 0.061
+    ("sentiment", "en news"): (0.76, 0.10),  # 0.791, 0.074
+    ("sentiment", "zh news"): (0.86, 0.11),  # 0.884, 0.085
+    ("sentiment", "zh social"): (0.79, 0.11),  # 0.813, 0.083
+    ("topic", "twitter-financial-topic"): (0.73, 0.13),  # 0.753, 0.108
+    ("topic", "en news"): (0.59, 0.18),  # 0.627, 0.154
+    ("topic", "zh news"): (0.80, 0.12),  # 0.824, 0.095
+    ("topic", "zh social"): (0.59, 0.12),  # 0.614, 0.094
+}
+"""(head, set) -> least accuracy, greatest calibration error; beside each what was measured on two cores in float32."""
 
 
 @cache

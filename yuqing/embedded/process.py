@@ -25,7 +25,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
-    """Run in the child before it becomes the server: the kernel ends it when the thread that forked it ends."""
+    """Run in the child before it becomes the server: the kernel ends it when the thread that forked it ends.
+
+    Children also get a session of their own, so that Ctrl-C on a terminal reaches the parent alone, which stops them in order.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -108,7 +111,9 @@ class Server(ABC):
         """
         with self.log_path.open("ab") as log:
             try:
-                self._process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, preexec_fn=die_with_parent)
+                self._process = await asyncio.create_subprocess_exec(
+                    *command, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, preexec_fn=die_with_parent, start_new_session=True
+                )
             except OSError as error:
                 raise ServerFailed(f"cannot start {self.name}: {error.strerror}") from error
 
@@ -128,12 +133,7 @@ class Server(ABC):
 
     def last_words(self) -> str:
         """The last telling line of the log."""
-        if not self.log_path.exists():
-            return "it said nothing"
-        tail = self.log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
-        lines = [line.strip() for line in tail.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-        telling = [line for line in lines if "rror" in line or "xception" in line or "ail" in line]
-        return (telling or lines or ["it said nothing"])[-1][:300]
+        return last_words(self.log_path)
 
     async def stop(self) -> None:
         """End the process: SIGTERM, then SIGKILL when it takes too long."""
@@ -147,6 +147,17 @@ class Server(ABC):
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def last_words(log_path: Path) -> str:
+    """The last line of a log that names an error, else its last line; frames and rulers of a traceback are passed over."""
+    if not log_path.exists():
+        return "it said nothing"
+    tail = log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+    lines = [line.strip(" |+-") for line in tail.splitlines() if not line.lstrip().startswith("at ")]
+    lines = [line for line in lines if line]
+    telling = [line for line in lines if "rror" in line or "xception" in line or "ail" in line]
+    return (telling or lines or ["it said nothing"])[-1][:300]
 
 
 def process_exists(pid: int) -> bool:

@@ -71,3 +71,43 @@ def test_every_setting_says_what_it_is() -> None:
 def test_process_without_servers_says_how_to_get_them() -> None:
     with pytest.raises(ConfigError, match="yuqing up"):
         load_settings({}).require_servers()
+
+
+def test_empty_in_the_file_is_not_set_as_in_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "yuqing.toml"
+    path.write_text('data_dir = ""\nrules = ""\nclock_starts_at = ""\n[[sources]]\nurl = "https://a.example"\ninterval_s = ""\n')
+    settings = load_settings({"YUQING_CONFIG": str(path), "YUQING_MODEL_DIR": ""})
+    assert settings.model_fields_set == {"sources"}
+    assert settings.sources[0].interval_s is None
+
+
+def test_key_like_no_other_gets_no_advice() -> None:
+    with pytest.raises(ConfigError, match=r"^unknown setting 'YUQING_Q'$"):
+        load_settings({"YUQING_Q": "1"})
+
+
+@pytest.mark.parametrize("kafka", ["a", "a:1", "a.example:9092, b.example:9092", "[::1]:9092"])
+def test_addresses_of_kafka_in_all_their_forms(kafka: str) -> None:
+    assert load_settings({"YUQING_KAFKA": kafka}).kafka == kafka
+
+
+@pytest.mark.parametrize("redis", ["redis://a", "redis://:hush@a:1/2", "rediss://a:1", "unix:///run/redis.sock", "redis://[::1]:1/0"])
+def test_addresses_of_redis_in_all_their_forms(redis: str) -> None:
+    assert load_settings({"YUQING_REDIS": redis}).redis == redis
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("YUQING_KAFKA", "a:hush"),
+        ("YUQING_KAFKA", "kafka://hush:9092"),
+        ("YUQING_KAFKA", "a:1,"),
+        ("YUQING_REDIS", "hush:6379"),
+        ("YUQING_REDIS", "redis://:hush/es@a:1"),
+        ("YUQING_REDIS", "redis://[hush"),
+    ],
+)
+def test_wrong_address_is_refused_by_name_and_not_shown(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=variable.removeprefix("YUQING_").lower()) as caught:
+        load_settings({variable: value})
+    assert "hush" not in str(caught.value)

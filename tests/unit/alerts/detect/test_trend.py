@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from alerts.detect.series import PaneSeries
 from alerts.detect.trend import slope_of, trend_of
+from opinion.codec import encode
+from opinion.records import Trend
 
 
 def test_a_steady_rise_is_its_slope() -> None:
@@ -59,3 +62,10 @@ def test_wide_panes_make_their_own_bins() -> None:
     found = trend_of(series, 3 * 3600)
     assert found is not None
     assert found.slope_per_hour == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("negative", [[1, 2, 3], [3, 0, 3]])
+def test_the_numbers_are_plain_ones_that_can_be_encoded(negative: list[int]) -> None:
+    found = slope_of(np.array([[4, 4, 4], negative]))
+    assert found is not None
+    assert msgspec.json.decode(encode(found), type=Trend) == found

@@ -1,0 +1,107 @@
+"""Which network addresses a source or a webhook may be at, and a transport that connects to no other."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+import httpcore
+import httpx
+
+from opinion.errors import AddressRefused
+
+_REFUSED = frozenset({ipaddress.ip_address("168.63.129.16")})  # Azure's metadata and agent address, in public space
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST6 = ipaddress.ip_network("2000::/3")
+_TUNNELS = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))  # 6to4 and Teredo carry an IPv4 address of the sender's choice
+MOST_CONNECTIONS = 100
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet: not private, loopback, link-local, CGNAT, metadata or an IPv6 form of these.
+
+    >>> is_public("93.184.216.34"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1"), is_public("100.64.0.1")
+    (True, False, False, False)
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        embedded = found.ipv4_mapped
+        if found in _NAT64:
+            embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if embedded is None:
+            return found in _UNICAST6 and found.is_global and not any(found in tunnel for tunnel in _TUNNELS)
+        found = embedded
+    return found.is_global and not found.is_multicast and found not in _REFUSED
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses only: a name is resolved once, checked, and the checked address is connected to.
+
+    A name that resolves to another address a moment later (DNS rebinding) gains nothing by it.
+    """
+
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the form that httpcore asks for
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to a public address of `host`.
+
+        Errors:
+            AddressRefused: one of its addresses is not public.
+        """
+        addresses = await _resolve(host, port)
+        for address in addresses:
+            if not is_public(address):
+                raise AddressRefused(f"{host} is at a private or reserved address")
+        for address in addresses[:-1]:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout=timeout, local_address=local_address, socket_options=socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._inner.connect_tcp(addresses[-1], port, timeout=timeout, local_address=local_address, socket_options=socket_options)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - the form that httpcore asks for
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        """Never.
+
+        Errors:
+            AddressRefused: always.
+        """
+        raise AddressRefused(f"{path} is a local socket")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._inner.sleep(seconds)
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(f"{host} does not resolve") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedTransport(httpx.AsyncHTTPTransport):
+    """An httpx transport that reaches public addresses only, unless `allow_private`."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        super().__init__()
+        if not allow_private:
+            self._pool = httpcore.AsyncConnectionPool(ssl_context=httpx.create_ssl_context(trust_env=False), max_connections=MOST_CONNECTIONS, network_backend=GuardedBackend())

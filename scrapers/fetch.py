@@ -1,0 +1,194 @@
+"""Polite, bounded HTTP: one GET, with every way it can end as one of our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import urljoin
+from weakref import WeakValueDictionary
+
+import httpx
+
+from opinion.addresses import GuardedTransport
+from opinion.clock import Clock, monotonic_s
+from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimited, SourceUnavailable, SourceWalled
+from opinion.settings import Settings
+from scrapers.decompress import ACCEPT_ENCODING, decompress
+from scrapers.source import Response
+from scrapers.urls import host_of, masked
+
+MOST_REDIRECTS = 5
+MOST_PER_HOST = 2
+"""Requests in flight to one host: what its operator would take from a browser without asking."""
+PHASE_TIMEOUT_S = 10.0
+"""Longest silence while connecting or between two pieces of a body; the whole has a deadline of its own."""
+RETRY_AFTER_S = (1.0, 24 * 3600.0)
+"""Range that a Retry-After is clamped to: a server may slow us down for a day, not for a year."""
+
+_ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, application/json;q=0.9, text/xml;q=0.8, */*;q=0.5"
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")
+_RETRYABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
+
+
+class Validators(NamedTuple):
+    """What a server said to name the version it sent."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+class _Hop(NamedTuple):
+    """Where to ask next, and how much of the deadline is left."""
+
+    url: str
+    left_s: float
+
+
+class Fetcher:
+    """GETs with a deadline, size limits, checked redirects, guarded addresses and few requests at once per host."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        transport = GuardedTransport(allow_private=settings.allow_private_sources)
+        headers = {"user-agent": settings.user_agent, "accept": _ACCEPT, "accept-encoding": ACCEPT_ENCODING}
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # nobody is to be followed from poll to poll, or between two at once
+        self._client = httpx.AsyncClient(transport=transport, headers=headers, cookies=cookies, timeout=PHASE_TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._client.aclose()
+
+    async def fetch(self, url: str, *, validators: Validators | None = None) -> Response:
+        """The answer, its content-encoding undone; status 2xx, or 304 (without a body) where `validators` still hold.
+
+        Errors:
+            SourceError: any of its classes but PageChanged; the message is one line, without query strings.
+        """
+        hop = _Hop(url, self._settings.fetch_deadline_s)
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = await self._get(hop, validators or Validators())
+            if isinstance(answer, Response):
+                return answer
+            hop = answer
+        raise SourceUnavailable(f"{masked(hop.url)}: more than {MOST_REDIRECTS} redirects")
+
+    async def _get(self, hop: _Hop, validators: Validators) -> Response | _Hop:
+        """The answer, or where it redirects to. Waiting for others at the same host costs nothing of the deadline."""
+        url, host = hop.url, host_of(hop.url)
+        slots = self._hosts.get(host)
+        if slots is None:
+            slots = self._hosts[host] = asyncio.Semaphore(MOST_PER_HOST)
+        try:
+            async with slots:
+                began_s = monotonic_s()
+                async with asyncio.timeout(hop.left_s):
+                    answer = await self._exchange(url, validators)
+                return _Hop(answer, max(hop.left_s - (monotonic_s() - began_s), 0)) if isinstance(answer, str) else answer
+        except TimeoutError as error:
+            raise SourceUnavailable(f"{masked(url)}: no whole answer within {self._settings.fetch_deadline_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise SourceUnavailable(f"{masked(url)}: {_why(error)}") from error
+
+    async def _exchange(self, url: str, validators: Validators) -> Response | str:
+        asked = {"if-none-match": validators.etag, "if-modified-since": validators.last_modified}
+        conditions = {name: value for name, value in asked.items() if value}
+        request = self._client.build_request("GET", url, headers=conditions)
+        answer = await self._client.send(request, stream=True)
+        try:
+            location = answer.headers.get("location")
+            if answer.status_code in (301, 302, 303, 307, 308) and location:
+                return _redirected(url, location)
+            self._refuse(answer, url, conditional=bool(conditions))
+            body = b"" if answer.status_code == HTTPStatus.NOT_MODIFIED else await self._body(answer)
+        finally:
+            await answer.aclose()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(url=url, status=answer.status_code, headers=headers, body=body, fetched_at=self._clock.now())
+
+    async def _body(self, answer: httpx.Response) -> bytes:
+        """The decoded body; httpx's own decoder would put a bomb into memory before anyone could look."""
+        most = self._settings.max_body_bytes
+        raw = bytearray()
+        async for part in answer.aiter_raw():
+            raw += part
+            if len(raw) > most:
+                raise BodyTooLarge(f"{masked(str(answer.url))}: the body is over {most} bytes")
+        try:
+            return decompress(bytes(raw), encoding=answer.headers.get("content-encoding", ""), max_bytes=most)
+        except SourceError as error:
+            raise type(error)(f"{masked(str(answer.url))}: {error}") from error
+
+    def _refuse(self, answer: httpx.Response, url: str, *, conditional: bool) -> None:
+        """Raise for a status that brings no feed; "not modified" is one where nothing was there to be modified."""
+        status = answer.status_code
+        if 200 <= status < 300 or (status == HTTPStatus.NOT_MODIFIED and conditional):
+            return
+        line = f"{masked(url)}: answered {status}"
+        wait_s = retry_after_s(answer.headers.get("retry-after", ""), now=_server_time(answer) or self._clock.now())
+        if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
+            raise SourceRateLimited(line, wait_s=wait_s)
+        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            raise SourceGone(line)
+        if status >= 500 or status < 400 or status in _RETRYABLE:
+            raise SourceUnavailable(line)
+        raise SourceWalled(line)
+
+
+def retry_after_s(value: str, *, now: datetime) -> float | None:
+    """Seconds that a Retry-After asks for, between 1 s and a day; None where it says nothing that can be read.
+
+    Source: RFC 9110 section 10.2.3: seconds, or a date in any of the three forms of section 5.6.7.
+
+    >>> now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    >>> retry_after_s("120", now=now), retry_after_s("Mon, 23 Nov 2026 12:01:00 GMT", now=now), retry_after_s("soon", now=now)
+    (120.0, 60.0, None)
+    """
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        asked_s = float(value[:20])
+    else:
+        at = _http_date(value)
+        if at is None:
+            return None
+        asked_s = (at - now).total_seconds()
+    return min(max(asked_s, RETRY_AFTER_S[0]), RETRY_AFTER_S[1])
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # asctime's form has no zone: HTTP dates are GMT
+
+
+def _server_time(answer: httpx.Response) -> datetime | None:
+    return _http_date(answer.headers.get("date", ""))
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise SourceUnavailable(f"{masked(url)}: redirects to something that is no address") from error
+    if not target.lower().startswith(("http://", "https://")):
+        raise SourceUnavailable(f"{masked(url)}: redirects to something that is no web address")
+    return target
+
+
+def _why(error: Exception) -> str:
+    """One line for a failure of the network; never an address, or the part of one that could not be read."""
+    if isinstance(error, httpx.InvalidURL | UnicodeError):
+        return "not an address"
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text and "://" not in text else type(error).__name__

@@ -1,0 +1,121 @@
+"""Whether a feed is alive: calm must never be taken for blind. Pure rules, and the store that `status` and the API read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from opinion.errors import Reason, StoreUnavailable
+from opinion.names import Names
+from opinion.records import Instant
+
+SILENT_AFTER_POLLS = 3
+"""A feed that could not be fetched for so many intervals is silent."""
+SILENT_AFTER_LEAST = timedelta(minutes=2)
+STALE_AFTER = timedelta(hours=24)
+"""A feed that answers well but brought nothing new for so long: dead, or moved without a word. Daily feeds stay within it."""
+
+_WALLED = frozenset({Reason.SOURCE_WALLED})
+_BROKEN = frozenset({Reason.PAGE_CHANGED, Reason.SOURCE_GONE, Reason.BODY_TOO_LARGE, Reason.ADDRESS_REFUSED, Reason.UNEXPECTED})
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What is known of one feed. Stored as JSON; `state` is the one at the last poll."""
+
+    state: str = "ok"  # one of metrics.SOURCE_STATES
+    url: str = ""  # without query and credentials
+    interval_s: float = 0.0  # wait until the next poll, as decided at the last
+    since: Instant  # first poll of this process
+    polled_at: Instant | None = None
+    last_good_at: Instant | None = None  # the last answer that could be used, 304 included
+    last_document_at: Instant | None = None  # the last new document
+    failures: int = 0  # in a row
+    last_error: str = ""  # one line; empty after a good poll
+    last_reason: Reason | None = None
+    dropped: int = 0  # items of the last body that became no document
+    documents: int = 0  # published by this process
+
+
+def after_success(health: Health, *, at: datetime, published: int, dropped: int | None) -> Health:
+    """The health after a good answer; `dropped` is None where there was no new body to look at."""
+    return replace(
+        health,
+        polled_at=at,
+        last_good_at=at,
+        last_document_at=at if published else health.last_document_at,
+        failures=0,
+        last_error="",
+        last_reason=None,
+        dropped=health.dropped if dropped is None else dropped,
+        documents=health.documents + published,
+    )
+
+
+def after_failure(health: Health, *, at: datetime, reason: Reason, message: str) -> Health:
+    """The health after a poll that gave nothing."""
+    return replace(health, polled_at=at, failures=health.failures + 1, last_error=message[:300], last_reason=reason)
+
+
+def state_of(health: Health, *, at: datetime, interval_s: float) -> str:
+    """One of metrics.SOURCE_STATES: walled, broken, silent, stale, partial, ok; in this order, the first that holds."""
+    if health.failures and health.last_reason in _WALLED:
+        return "walled"
+    if health.failures and health.last_reason in _BROKEN:
+        return "broken"
+    patience = max(SILENT_AFTER_LEAST, timedelta(seconds=interval_s) * SILENT_AFTER_POLLS)
+    if health.failures and at - (health.last_good_at or health.since) > patience:
+        return "silent"
+    if at - (health.last_document_at or health.since) > STALE_AFTER:
+        return "stale"
+    return "partial" if health.dropped else "ok"
+
+
+_health = msgspec.json.Decoder(Health)
+
+
+class HealthStore:
+    """The health of every feed in Redis.
+
+    Errors of every method:
+        StoreUnavailable: Redis does not answer (retryable).
+    """
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._redis = redis
+        self._names = names
+
+    async def load(self, name: str, *, at: datetime) -> Health:
+        """What an earlier process knew of the feed, its failures forgotten; else an empty health that begins at `at`."""
+        try:
+            value = await self._redis.hget(self._names.sources, name)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the health of {name}: {error}") from error
+        try:
+            known = _health.decode(value) if value else Health(since=at)
+        except msgspec.MsgspecError:
+            known = Health(since=at)
+        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at)
+
+    async def keep_only(self, names: Collection[str]) -> None:
+        """Forget feeds that are configured no more."""
+        try:
+            known = cast("list[bytes]", await self._redis.hkeys(self._names.sources))
+            gone = [name for name in known if name.decode() not in names]
+            if gone:
+                await self._redis.hdel(self._names.sources, *gone)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not forget old feeds: {error}") from error
+
+    async def save(self, name: str, health: Health) -> None:
+        """Keep the health of the feed of that name."""
+        try:
+            await self._redis.hset(self._names.sources, name, msgspec.json.encode(health))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not take the health of {name}: {error}") from error

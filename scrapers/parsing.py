@@ -1,0 +1,46 @@
+"""Parsing in a process of its own: a body that hangs, blows up or kills the parser costs that process, not the scraper."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
+
+from opinion.errors import PageChanged
+from opinion.settings import Feed
+from scrapers.source import Parsed, Response, find_source
+
+PARSE_WITHIN_S = 20.0
+"""2,000 items, the most that are read, take 0.1 s; this is for bodies made to hang."""
+MEMORY_BYTES = 1 << 30
+"""Address space of the parsing process: real bodies need 150 MB of it."""
+
+
+class Parser:
+    """Parses one body at a time in a child process, which is made anew when it had to be killed."""
+
+    def __init__(self) -> None:
+        self._one = CapacityLimiter(1)
+
+    async def parse(self, source: str, response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
+        """The Documents of a response.
+
+        Errors:
+            PageChanged: the body is of another form, or the parser could not cope with it.
+            SourceWalled: it is a challenge or login page.
+        """
+        try:
+            async with self._one, asyncio.timeout(PARSE_WITHIN_S):
+                return await to_process.run_sync(_parse, source, response, feed, author_key, cancellable=True)
+        except TimeoutError as error:
+            raise PageChanged(f"the body was not parsed within {PARSE_WITHIN_S:g} s") from error
+        except (BrokenWorkerProcess, MemoryError, RecursionError) as error:
+            raise PageChanged("the body broke the parser") from error
+
+
+def _parse(source: str, response: Response, feed: Feed, author_key: bytes) -> Parsed:
+    """Runs in the child."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most), most))
+    return find_source(source).parse(response, feed=feed, author_key=author_key)

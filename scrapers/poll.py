@@ -1,0 +1,88 @@
+"""One poll of one feed, from the request to the moved cursor: fetch ▶ parse ▶ compare ▶ publish ▶ acknowledged ▶ remember."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Protocol
+
+from msgspec import Struct
+
+from opinion.clock import Clock, epoch_ms, from_epoch_ms
+from opinion.codec import encode
+from opinion.names import Names
+from opinion.records import Document
+from opinion.settings import Feed
+from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
+from scrapers.fetch import Fetcher, Validators
+from scrapers.parsing import Parser
+from scrapers.schedule import hinted_s
+from scrapers.source import Parsed, Problem, Response
+from scrapers.sources.feed import NAME
+
+WHOLE_EVERY = timedelta(hours=6)
+"""A body is asked for without conditions this often: some servers answer 304 for ever."""
+
+
+class Publishing(Protocol):
+    """What a poll needs of a Kafka producer."""
+
+    async def send_all(self, topic: str, records: Sequence[tuple[bytes | None, bytes]]) -> None:
+        """Return when Kafka has acknowledged every record."""
+        ...
+
+
+class Polled(Struct, frozen=True, kw_only=True):
+    """What a poll brought."""
+
+    outcome: str  # ok, not_modified, empty: metrics.FETCH_OUTCOMES
+    published: Sequence[Document] = ()
+    problems: Sequence[Problem] | None = None  # None where no new body was looked at
+    hinted_s: float = 0.0  # how long the server calls its answer fresh
+
+
+class Poller:
+    """Polls feeds. Holds no state of them: the cursor is in Redis, so that a crash at any line repeats at most what Kafka already has."""
+
+    def __init__(self, fetcher: Fetcher, parser: Parser, cursors: CursorStore, producer: Publishing, names: Names, *, clock: Clock) -> None:
+        self._fetcher = fetcher
+        self._parser = parser
+        self._cursors = cursors
+        self._producer = producer
+        self._names = names
+        self._clock = clock
+
+    async def poll(self, feed: Feed) -> Polled:
+        """Publish what is new.
+
+        Errors:
+            SourceError: the source gave nothing.
+            BusUnavailable, StoreUnavailable (retryable): what was fetched is fetched again by the next poll.
+        """
+        cursor = await self._cursors.load(feed.url)
+        response = await self._fetcher.fetch(feed.url, validators=_validators(cursor, now=self._clock.now()))
+        hint_s = hinted_s(response.headers)
+        body_hash = hashlib.sha256(response.body).hexdigest()
+        if response.status == HTTPStatus.NOT_MODIFIED or body_hash == cursor.body_hash:
+            return Polled(outcome="not_modified", hinted_s=hint_s)
+        parsed = await self._parser.parse(NAME, response, feed=feed, author_key=await self._cursors.author_key())
+        published = await self._publish(parsed, response, feed, body_hash=body_hash)
+        return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
+
+    async def _publish(self, parsed: Parsed, response: Response, feed: Feed, *, body_hash: str) -> list[Document]:
+        """Publish what is new, then move the cursor: in this order, so that nothing is lost."""
+        at = response.fetched_at
+        seen = await self._cursors.seen([document.doc_id for document in parsed.documents], at=at)
+        fresh = unpublished(parsed.documents, seen)
+        await self._producer.send_all(self._names.documents, [(document.doc_id.encode(), encode(document)) for document in fresh])
+        cursor = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(at))
+        await self._cursors.commit(feed.url, cursor, seen=remembered(fresh, seen), at=at)
+        return fresh
+
+
+def _validators(cursor: Cursor, *, now: datetime) -> Validators:
+    if now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY:
+        return Validators()
+    return Validators(cursor.etag, cursor.last_modified)

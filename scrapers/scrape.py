@@ -1,0 +1,252 @@
+"""The scraper process: every feed in a loop of its own, none of which can stop the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from opinion.bus import Producer, create_topics
+from opinion.clock import Clock, SystemClock, monotonic_s
+from opinion.errors import BusUnavailable, ConfigError, Reason, SourceError, SourceRateLimited, StoreUnavailable, YuqingError
+from opinion.metrics import ScraperMetrics
+from opinion.metrics_server import MetricsServer
+from opinion.names import digest
+from opinion.redis_client import connect
+from opinion.settings import Feed, Settings
+from scrapers.cursor import CursorStore
+from scrapers.fetch import Fetcher
+from scrapers.health import Health, HealthStore, after_failure, after_success, state_of
+from scrapers.parsing import Parser
+from scrapers.poll import Polled, Poller
+from scrapers.schedule import first_wait_s, next_wait_s
+from scrapers.sources.feed import NAME
+from scrapers.urls import host_of, masked
+
+log = structlog.get_logger()
+
+SERVER_RETRY_S = 2.0
+
+
+class Shard(Struct, frozen=True):
+    """Which part of the feeds a process polls: number `part` of `parts`, from 1."""
+
+    part: int = 1
+    parts: int = 1
+
+    def holds(self, feed: Feed) -> bool:
+        """Whether the feed is of this part."""
+        return int(digest(feed.url), 16) % self.parts == self.part - 1
+
+
+def shard_of(text: str) -> Shard:
+    """The shard that `i/n` names.
+
+    Errors:
+        ConfigError: not of that form, or outside 1..n.
+
+    >>> shard_of("2/3")
+    Shard(part=2, parts=3)
+    """
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ConfigError(f"--shard {text!r} is not of the form i/n with 1 <= i <= n, e.g. 1/3")
+    return Shard(int(part), int(parts))
+
+
+def named(feeds: Sequence[Feed]) -> dict[str, Feed]:
+    """The feeds by the names that people see: as configured, else the host; a number tells feeds of one name apart.
+
+    >>> list(named([Feed(url="https://a.example/1"), Feed(url="https://a.example/2")]))
+    ['a.example', 'a.example#2']
+    """
+    names: Counter[str] = Counter()
+    found: dict[str, Feed] = {}
+    for feed in feeds:
+        name = feed.name or host_of(feed.url)
+        names[name] += 1
+        found[name if names[name] == 1 else f"{name}#{names[name]}"] = feed
+    return found
+
+
+class FeedLoop:
+    """One feed: polled, counted, its health kept, until cancelled."""
+
+    def __init__(
+        self, name: str, feed: Feed, *, poller: Poller, store: HealthStore, metrics: ScraperMetrics, interval_s: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._name = name
+        self._feed = feed
+        self._poller = poller
+        self._store = store
+        self._metrics = metrics
+        self._interval_s = feed.interval_s or interval_s
+        self._clock = clock
+        self._sleep = sleep
+        self.health = Health(since=clock.now(), url=masked(feed.url))
+        metrics.start_source(name)
+
+    async def run(self) -> None:
+        """Poll for ever. Whatever one poll fails with, the next one comes."""
+        await self._restore()
+        await self._sleep(first_wait_s(self._feed.url, self._interval_s))
+        while True:
+            await self._sleep(await self.step())
+
+    async def step(self) -> float:
+        """Poll once; returns the wait until the next, in seconds."""
+        reason: Reason | None = None
+        asked_s, hint_s = None, 0.0
+        began_s = monotonic_s()
+        try:
+            polled = await self._poller.poll(self._feed)
+        except (BusUnavailable, StoreUnavailable) as error:
+            log.warning("not published, polling again", source=self._name, error=str(error))
+            self._metrics.failures.labels(error.reason.value).inc()
+            return SERVER_RETRY_S
+        except SourceError as error:
+            reason, asked_s = error.reason, error.wait_s if isinstance(error, SourceRateLimited) else None
+            self._failed(error.reason, str(error))
+        except Exception as error:
+            reason = Reason.UNEXPECTED
+            log.exception("a poll failed in a way nobody thought of", source=self._name)
+            self._failed(reason, f"{type(error).__name__} (see the log)")
+        else:
+            hint_s = polled.hinted_s
+            self._succeeded(polled)
+        self._metrics.fetch_duration.labels(self._name).observe(monotonic_s() - began_s)
+        jitter = random.uniform(-1, 1)  # noqa: S311 - not a secret
+        wait_s = next_wait_s(self._interval_s, jitter=jitter, failures=self.health.failures, reason=reason, asked_s=asked_s, hinted_s=hint_s)
+        await self._keep(wait_s)
+        return wait_s
+
+    def _succeeded(self, polled: Polled) -> None:
+        self._metrics.fetches.labels(self._name, polled.outcome).inc()
+        problems = polled.problems
+        dropped = None if problems is None else sum(problem.reason != "duplicate" for problem in problems)
+        for problem in problems or ():
+            self._metrics.dropped.labels(self._name, problem.reason).inc()
+        now = self._clock.now()
+        if polled.published:
+            self._metrics.documents.labels(self._name).inc(len(polled.published))
+            self._metrics.last_document.labels(self._name).set(now.timestamp())
+        if self.health.failures:
+            log.info("the source answers again", source=self._name)
+        self.health = after_success(self.health, at=now, published=len(polled.published), dropped=dropped)
+
+    def _failed(self, reason: Reason, message: str) -> None:
+        self._metrics.fetches.labels(self._name, reason.value).inc()
+        if message != self.health.last_error:
+            log.warning("the source gave nothing", source=self._name, reason=reason.value, error=message)
+        self.health = after_failure(self.health, at=self._clock.now(), reason=reason, message=message)
+
+    async def _restore(self) -> None:
+        try:
+            known = await self._store.load(self._name, at=self._clock.now())
+        except StoreUnavailable as error:
+            log.warning("health not restored", source=self._name, error=str(error))
+        else:
+            self.health = Health(since=known.since, url=self.health.url, last_good_at=known.last_good_at, last_document_at=known.last_document_at)
+
+    async def _keep(self, wait_s: float) -> None:
+        state = state_of(self.health, at=self._clock.now(), interval_s=self._interval_s)
+        self.health = replace(self.health, state=state, interval_s=round(wait_s, 1))
+        self._metrics.set_state(self._name, state)
+        try:
+            await self._store.save(self._name, self.health)
+        except StoreUnavailable as error:
+            log.warning("health not kept", source=self._name, error=str(error))
+
+
+class Scraper:
+    """All feeds of one shard.
+
+    run() until cancelled
+    """
+
+    def __init__(self, settings: Settings, *, redis: Redis, producer: Producer, metrics: ScraperMetrics, shard: Shard) -> None:
+        self._feeds = {name: feed for name, feed in named(settings.sources).items() if shard.holds(feed)}
+        self._configured = set(named(settings.sources))
+        self._settings = settings
+        self._redis = redis
+        self._producer = producer
+        self._metrics = metrics
+        self._health = HealthStore(redis, settings.names)
+
+    async def run(self) -> None:
+        """Poll every feed until cancelled."""
+        settings, clock = self._settings, self._settings.clock()
+        kafka, _ = settings.require_servers()
+        await _servers(settings, kafka, self._forget)
+        if not self._feeds:
+            log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
+        cursors = CursorStore(self._redis, settings.names, source=NAME)
+        async with Fetcher(settings, clock=clock) as fetcher, asyncio.TaskGroup() as group:
+            poller = Poller(fetcher, Parser(), cursors, self._producer, settings.names, clock=clock)
+            for name, feed in self._feeds.items():
+                loop = FeedLoop(name, feed, poller=poller, store=self._health, metrics=self._metrics, interval_s=settings.poll_interval_s, clock=SystemClock(), sleep=asyncio.sleep)
+                group.create_task(loop.run(), name=f"poll {name}")
+            group.create_task(_for_ever(), name="idle")
+
+    async def _forget(self) -> None:
+        await self._health.keep_only(self._configured)
+
+
+async def _servers(settings: Settings, kafka: str, forget: Callable[[], Awaitable[None]]) -> None:
+    """Return when Kafka has the topics and Redis answers."""
+    while True:
+        try:
+            await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
+            await forget()
+        except YuqingError as error:
+            log.warning("waiting for Kafka and Redis", error=str(error))
+            await asyncio.sleep(SERVER_RETRY_S)
+        else:
+            return
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def run_scraper(settings: Settings, *, shard: str | None = None) -> int:
+    """Scrape until SIGTERM or SIGINT; the exit code.
+
+    Errors:
+        ConfigError: no servers are set, the metrics port is taken, or `shard` is not of the form i/n.
+    """
+    kafka, redis_url = settings.require_servers()
+    chosen = shard_of(shard) if shard else Shard()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    registry = CollectorRegistry()
+    metrics = ScraperMetrics(registry)
+    port = settings.scraper_port + chosen.part - 1 if settings.scraper_port else 0
+    server = MetricsServer(registry, host=settings.api_host, port=port, healthy=lambda: True)
+    bound = await server.start()
+    log.info("metrics", address=f"http://{settings.api_host}:{bound}/metrics")
+    redis = connect(redis_url)
+    producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
+    work = asyncio.create_task(Scraper(settings, redis=redis, producer=producer, metrics=metrics, shard=chosen).run(), name="scraper")
+    waiting = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            await work
+    finally:
+        for task in (work, waiting):
+            task.cancel()
+        await asyncio.gather(work, waiting, return_exceptions=True)
+        await producer.stop()
+        await redis.aclose()
+        await server.stop()
+    return 0

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opinion.records import Document, Op
+from scrapers.cursor import MOST_VERSIONS, Seen, remembered, unpublished
+from tests.support.records import document
+
+
+def worded(number: int, words: str) -> Document:
+    return document(number, content_hash=words)
+
+
+def test_an_item_is_published_once() -> None:
+    fresh = unpublished([worded(1, "a"), worded(2, "b")], {})
+    seen = remembered(fresh, {})
+    assert [item.version for item in fresh] == [1, 1]
+    assert unpublished([worded(2, "b"), worded(1, "a")], seen) == []
+
+
+def test_an_edit_is_an_update_with_a_higher_version_under_the_same_id() -> None:
+    first = unpublished([worded(1, "a")], {})
+    (edited,) = unpublished([worded(1, "b")], remembered(first, {}))
+    assert (edited.op, edited.version, edited.doc_id) == (Op.UPDATE, 2, first[0].doc_id)
+
+
+def test_an_item_that_never_stops_changing_is_left_alone_after_a_while() -> None:
+    seen: dict[str, Seen] = {}
+    published = 0
+    for turn in range(3 * MOST_VERSIONS):
+        fresh = unpublished([worded(1, str(turn))], seen)
+        published += len(fresh)
+        seen |= remembered(fresh, seen)
+    assert published == MOST_VERSIONS
+
+
+def test_what_is_still_listed_is_carried_over_to_today() -> None:
+    old = {"feed:1": Seen(1, "a", today=False), "feed:2": Seen(2, "b")}
+    assert remembered([], old) == {"feed:1": old["feed:1"]}
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("abc")), max_size=6, unique_by=lambda pair: pair[0]), max_size=8))
+def test_however_a_feed_reorders_drops_and_repeats_its_items_versions_only_rise(polls: list[list[tuple[int, str]]]) -> None:
+    seen: dict[str, Seen] = {}
+    versions: dict[str, list[int]] = {}
+    for poll in polls:
+        fresh = unpublished([worded(number, words) for number, words in poll], seen)
+        for item in fresh:
+            versions.setdefault(item.doc_id, []).append(item.version)
+        seen |= remembered(fresh, seen)
+        assert unpublished([worded(number, words) for number, words in poll], seen) == []
+    assert all(found == list(range(1, len(found) + 1)) for found in versions.values())

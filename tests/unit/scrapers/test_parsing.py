@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from opinion.errors import PageChanged, SourceWalled
+from opinion.settings import Feed
+from scrapers import parsing
+from scrapers.parsing import Parser
+from scrapers.source import Parsed, Response
+from tests.support.records import NOON
+
+FEED = Feed(url="https://news.example/rss")
+RSS = b"<rss version='2.0'><channel><item><guid>1</guid><title>Profit fell</title></item></channel></rss>"
+
+
+def response(body: bytes) -> Response:
+    return Response(url=FEED.url, body=body, fetched_at=NOON)
+
+
+async def test_bodies_are_parsed_in_another_process_whose_errors_come_back() -> None:
+    parser = Parser()
+    assert [item.title for item in (await parser.parse("feed", response(RSS), feed=FEED)).documents] == ["Profit fell"]
+    with pytest.raises(PageChanged, match="HTML page"):
+        await parser.parse("feed", response(b"<html><body>moved</body></html>"), feed=FEED)
+    with pytest.raises(SourceWalled):
+        await parser.parse("feed", response(b"<html><title>Just a moment...</title></html>"), feed=FEED)
+    assert len((await parser.parse("feed", response(RSS), feed=FEED)).documents) == 1
+
+
+def hang(*_: object) -> Parsed:
+    while True:
+        pass
+
+
+def die(*_: object) -> Parsed:
+    os._exit(9)
+
+
+def swell(*_: object) -> Parsed:
+    return Parsed([], [bytearray(4 << 30)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("culprit", "words"), [(hang, "not parsed within"), (die, "broke the parser")])
+async def test_a_parser_that_hangs_or_dies_costs_one_poll(monkeypatch: pytest.MonkeyPatch, culprit: object, words: str) -> None:
+    parser = Parser()
+    with monkeypatch.context() as patched:
+        patched.setattr(parsing, "_parse", culprit)
+        patched.setattr(parsing, "PARSE_WITHIN_S", 3.0)
+        with pytest.raises(PageChanged, match=words):
+            await parser.parse("feed", response(RSS), feed=FEED)
+    assert len((await parser.parse("feed", response(RSS), feed=FEED)).documents) == 1
+
+
+async def test_memory_of_the_parser_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Parser()
+    await parser.parse("feed", response(RSS), feed=FEED)  # sets the limit in the child
+    monkeypatch.setattr(parsing, "_parse", swell)
+    with pytest.raises(PageChanged, match="broke the parser"):
+        await parser.parse("feed", response(RSS), feed=FEED)

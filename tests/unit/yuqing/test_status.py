@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opinion.clock import monotonic_s
+from tests.unit.yuqing.conftest import Command
+from yuqing import status
+
+SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
+SUBSCRIPTION = f'[{{"name": "desk", "url": "https://desk.example/hook-of-ours", "secret": "{SECRET}"}}]'
+WATERMARK = "2026-11-23T09:30:00+00:00"
+
+
+@pytest.fixture
+def dead_port() -> str:
+    """A port where nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+@pytest.fixture
+def hung_port() -> Iterator[str]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        found.listen()
+        yield f"127.0.0.1:{found.getsockname()[1]}"
+
+
+class _Refuse(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while self.request.recv(4096):
+            self.request.sendall(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+
+
+@pytest.fixture
+def locked_redis() -> Iterator[str]:
+    """A Redis that takes no password."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Refuse) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def the_line(text: str) -> str:
+    (line,) = text.splitlines()
+    return line
+
+
+def test_check_without_servers_is_well(command: Command) -> None:
+    result = command("check")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "configuration: valid" in result.stdout
+    assert "yuqing up" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["check", "status"])
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"YUQING_KAFKAA": "x"}, ["'YUQING_KAFKAA'", "'YUQING_KAFKA'"]),
+        ({"YUQING_KAFKA": "a:many"}, ["`kafka`", "host:port"]),
+        ({"YUQING_REDIS": "a:6379"}, ["`redis`", "redis://host:port/db"]),
+        ({"YUQING_API_PORT": "many"}, ["`api_port`", "integer"]),
+        ({"YUQING_DEVICE": "gpu"}, ["`device`", "'cuda'"]),
+        ({"YUQING_SOURCES": "[{"}, ["`sources`"]),
+        ({"YUQING_SOURCES": '[{"url": "https://a.example", "knid": "news"}]'}, ["'knid'", "'kind'", "sources.0"]),
+        ({"YUQING_CONFIG": "missing.toml"}, ["missing.toml", "No such file"]),
+        ({"YUQING_KAFKA": "127.0.0.1:1"}, ["`redis` is not set", "YUQING_REDIS"]),
+        ({"YUQING_REDIS": "redis://127.0.0.1:1"}, ["`kafka` is not set", "YUQING_KAFKA"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_configuration_is_one_line_that_names_the_key(command: Command, name: str, environment: dict[str, str], words: list[str]) -> None:
+    result = command(name, **environment)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert [word for word in words if word not in the_line(result.stderr)] == []
+
+
+def test_wrong_key_in_the_file_is_one_line_that_names_file_and_key(command: Command) -> None:
+    Path("yuqing.toml").write_text('redi = "x"\n')
+    result = command("check")
+    assert result.exit_code == 2
+    assert the_line(result.stderr) == "yuqing: yuqing.toml: unknown setting 'redi'; did you mean 'redis'?"
+
+
+def test_file_that_is_no_toml_is_one_line(command: Command) -> None:
+    Path("yuqing.toml").write_text("kafka = \n")
+    result = command("check")
+    assert result.exit_code == 2
+    assert the_line(result.stderr).startswith("yuqing: yuqing.toml: ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "key"),
+    [
+        ({"YUQING_RULES": "missing.yaml"}, "rules"),
+        ({"YUQING_MODEL": "missing"}, "model"),
+        ({"YUQING_NAMES_FILES": "missing.csv"}, "names_files"),
+        ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace(SECRET, "hush")}, "subscriptions.0.secret"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_check_finds_what_a_process_would_refuse_at_its_start(command: Command, environment: dict[str, str], key: str) -> None:
+    result = command("check", **environment)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"setting `{key}`: " in the_line(result.stderr)
+    assert "hush" not in result.stderr
+
+
+def test_check_shows_what_is_set_and_no_secret(command: Command, dead_port: str) -> None:
+    result = command(
+        "check",
+        YUQING_KAFKA=dead_port,
+        YUQING_REDIS=f"redis://user:hush@{dead_port}/0",
+        YUQING_API_TOKEN="hush",
+        YUQING_SOURCES="https://u:hush@a.example/rss?key=hush",
+        YUQING_SUBSCRIPTIONS=SUBSCRIPTION,
+        YUQING_AGENTS="score",
+    )
+    assert result.exit_code == 1
+    assert f"redis = redis://{dead_port}/0\n" in result.stdout
+    assert "sources = https://a.example/rss?..\n" in result.stdout
+    assert "subscriptions = desk\n" in result.stdout
+    assert "agents = score\n" in result.stdout
+    for secret in ("hush", SECRET, "hook-of-ours"):
+        assert secret not in result.output
+
+
+def test_servers_that_are_not_there_are_one_line(command: Command, dead_port: str, caplog: pytest.LogCaptureFixture) -> None:
+    servers = {"YUQING_KAFKA": dead_port, "YUQING_REDIS": f"redis://:hush@{dead_port}/0"}
+    result = command("check", **servers)
+    assert result.exit_code == 1
+    assert the_line(result.stderr) == f"yuqing: Kafka does not answer at {dead_port}; Redis does not answer at redis://{dead_port}/0"
+    result = command("status", **servers)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert the_line(result.stderr) == f"yuqing: Redis does not answer at redis://{dead_port}/0"
+    assert caplog.records == []
+    assert not logging.getLogger("aiokafka").disabled
+
+
+def test_servers_that_hang_are_not_waited_for_in_turn(command: Command, hung_port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status.ANSWER_WITHIN_S <= 8
+    monkeypatch.setattr(status, "ANSWER_WITHIN_S", 0.5)
+    servers = {"YUQING_KAFKA": f"{hung_port},{hung_port},{hung_port}", "YUQING_REDIS": f"redis://{hung_port}"}
+    for name in ("check", "status"):
+        began_s = monotonic_s()
+        result = command(name, **servers)
+        assert monotonic_s() - began_s < 4  # in turn, with the client's own tries, it would be far more
+        assert result.exit_code == 1
+        assert "Redis does not answer" in the_line(result.stderr)
+
+
+def test_redis_that_refuses_the_password_is_not_called_absent(command: Command, dead_port: str, locked_redis: str) -> None:
+    for name in ("check", "status"):
+        result = command(name, YUQING_KAFKA=dead_port, YUQING_REDIS=f"redis://:hush@{locked_redis}/0")
+        assert result.exit_code == 1
+        assert f"Redis at redis://{locked_redis}/0 refuses us: " in the_line(result.stderr)
+        assert "hush" not in result.output
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    """What `read_status` gives while all is well."""
+    partitions = [{"partition": "yuqing.documents.v1-0", "behind": 7, "reported_s_ago": 1.2}]
+    sources = {"a.example": {"state": "walled", "last_good_at": None, "last_error": "403"}}
+    return {"watermark": WATERMARK, "behind": 7, "blind": [], "partitions": partitions, "sources": sources} | changes
+
+
+@pytest.mark.parametrize(
+    ("found", "words", "code"),
+    [
+        (state(), f"alive, windows complete until {WATERMARK}, 7 records behind", 0),
+        (state(blind=["yuqing.documents.v1-0"]), "BLIND, no live worker on yuqing.documents.v1-0", 1),
+        (state(watermark=None, partitions=[]), "nothing is being watched", 1),
+    ],
+    ids=["alive", "blind", "never"],
+)
+def test_status_tells_calm_from_blind(command: Command, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], words: str, code: int) -> None:
+    async def read(_: object) -> dict[str, Any]:
+        return found
+
+    monkeypatch.setattr(status, "read_status", read)
+    result = command("status")
+    assert result.exit_code == code
+    assert words in result.stdout
+    assert "walled" in result.stdout
+    assert command("status", "--json").stdout.startswith("{")
