@@ -1,7 +1,7 @@
 """The judging part: pooled features of the encoder to calibrated probabilities of sentiment and topics.
 
 Each head is one hidden layer over the mean of three encoder layers, the first token and the register (news or social). Lower layers are there
-because the last one was trained to tell *what* a text is about: layer 9 alone judges sentiment better than layer 12 (docs/experiments/001).
+because the last one was trained to tell *what* a text is about: layer 9 alone judges sentiment better than layer 12.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimi
 from opinion.settings import Settings
 from scrapers.decompress import ACCEPT_ENCODING, decompress
 from scrapers.source import Response
-from scrapers.urls import host_of, masked
+from scrapers.urls import canonical_url, host_of, masked
 
 MOST_REDIRECTS = 5
 MOST_PER_HOST = 2
@@ -33,6 +33,7 @@ RETRY_AFTER_S = (1.0, 24 * 3600.0)
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, application/json;q=0.9, text/xml;q=0.8, */*;q=0.5"
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
+_NO_ADDRESS = "no web address, or redirects to none"
 _RETRYABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
@@ -100,6 +101,8 @@ class Fetcher:
             raise SourceUnavailable(f"{masked(url)}: {_why(error)}") from error
 
     async def _exchange(self, url: str, validators: Validators) -> Response | str:
+        if canonical_url(url) is None:
+            raise SourceUnavailable(f"{masked(url)}: {_NO_ADDRESS}")
         asked = {"if-none-match": validators.etag, "if-modified-since": validators.last_modified}
         conditions = {name: value for name, value in asked.items() if value}
         request = self._client.build_request("GET", url, headers=conditions)
@@ -179,16 +182,16 @@ def _server_time(answer: httpx.Response) -> datetime | None:
 def _redirected(url: str, location: str) -> str:
     try:
         target = urljoin(url, location)
-    except ValueError as error:
-        raise SourceUnavailable(f"{masked(url)}: redirects to something that is no address") from error
-    if not target.lower().startswith(("http://", "https://")):
-        raise SourceUnavailable(f"{masked(url)}: redirects to something that is no web address")
+    except ValueError:
+        target = ""
+    if canonical_url(target) is None:
+        raise SourceUnavailable(f"{masked(url)}: {_NO_ADDRESS}")
     return target
 
 
 def _why(error: Exception) -> str:
     """One line for a failure of the network; never an address, or the part of one that could not be read."""
-    if isinstance(error, httpx.InvalidURL | UnicodeError):
-        return "not an address"
     text = " ".join(str(error).split())[:200]
+    if isinstance(error, httpx.InvalidURL | UnicodeError) or "location header" in text:  # httpx reads where it would go though it is told not to
+        return _NO_ADDRESS
     return f"{type(error).__name__}: {text}" if text and "://" not in text else type(error).__name__

@@ -56,7 +56,7 @@ def canonical_url(url: str) -> str | None:
     """
     try:
         parsed = can_ada.parse(url.strip())
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for lone surrogates
         return None
     if parsed.protocol not in ("http:", "https:") or not parsed.hostname:
         return None

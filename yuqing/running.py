@@ -22,11 +22,13 @@ def take(data_dir: Path) -> IO[str]:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = (data_dir / _LOCK).open("w", encoding="ascii")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigError(f"another `yuqing up` uses {data_dir}: stop it, or choose another --data-dir") from error
     except OSError as error:
         raise ConfigError(f"the data directory {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(f"another `yuqing up` uses {data_dir}: stop it, or choose another --data-dir") from error
     return lock
 
 

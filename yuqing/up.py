@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import httpx
 import psutil
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from opinion.bus import create_topics
@@ -168,15 +169,20 @@ def _rss_mb(pid: int) -> int:
 
 
 async def read_metrics(client: httpx.AsyncClient, address: str) -> dict[str, float]:
-    """Every metric of a process, summed over its labels; empty while it does not answer."""
+    """Every metric of a process, as `sums_of`; empty while it does not answer."""
     try:
-        text = (await client.get(f"{address}/metrics")).text
+        return sums_of(text_string_to_metric_families((await client.get(f"{address}/metrics")).text))
     except httpx.HTTPError:
         return {}
+
+
+def sums_of(families: Iterable[Metric]) -> dict[str, float]:
+    """Every metric summed over its labels, and for a label `state` also apart (`name:state`)."""
     sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in families:
         for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+            names = [sample.name, f"{sample.name}:{sample.labels['state']}"] if "state" in sample.labels else [sample.name]
+            sums |= {name: sums.get(name, 0.0) + sample.value for name in names}
     return sums
 
 
@@ -220,10 +226,17 @@ async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callabl
     async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
         while not stopping.done():
             await asyncio.wait({stopping}, timeout=STATUS_EVERY_S)
-            worker, alerter = await asyncio.gather(read_metrics(client, stack.address("work")), read_metrics(client, stack.address("alert")))
-            memory = " ".join(f"{name} {mb}" for name, mb in stack.rss_mb().items())
-            echo(
-                f"scored {worker.get('yuqing_documents_scored_total', 0):.0f}, behind {worker.get('yuqing_consumer_lag_records', 0):.0f}, "
-                f"dead {worker.get('yuqing_dead_letters_total', 0):.0f}, firing {alerter.get('yuqing_alerts_firing', 0):.0f}, "
-                f"to deliver {alerter.get('yuqing_delivery_queue_length', 0):.0f}; MB: {memory}"
-            )
+            if not stopping.done():
+                metrics = await asyncio.gather(*[read_metrics(client, stack.address(name)) for name in ("scrape", "work", "alert")])
+                echo(status_line(*metrics, n_sources=len(stack.settings.sources), rss_mb=stack.rss_mb()))
+
+
+def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alerter: Mapping[str, float], *, n_sources: int, rss_mb: Mapping[str, int]) -> str:
+    """What goes on, in one line, from the metrics of the three processes."""
+    well = f"{scraper.get('yuqing_source_state:ok', 0):.0f} of {n_sources} sources well" if n_sources else "no sources (set YUQING_SOURCES to addresses of feeds)"
+    numbers = (
+        f"fetched {scraper.get('yuqing_scraper_documents_total', 0):.0f}, scored {worker.get('yuqing_documents_scored_total', 0):.0f}, "
+        f"behind {worker.get('yuqing_consumer_lag_records', 0):.0f}, dead {worker.get('yuqing_dead_letters_total', 0):.0f}, "
+        f"firing {alerter.get('yuqing_alerts_firing', 0):.0f}, to deliver {alerter.get('yuqing_delivery_queue_length', 0):.0f}"
+    )
+    return f"{well}; {numbers}; MB: {' '.join(f'{name} {mb}' for name, mb in rss_mb.items())}"

@@ -35,7 +35,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every number of the detection; `rules.default.yaml` says what each is for and when to change it.
 
     The default `theta` holds about a quarter of a false alarm per subject and week on simulated bursty streams of 5 to
-    320 texts an hour; `docs/experiments/002-share-lane.md` has the curve and the command.
+    320 texts an hour; `docs/experiments/001-share-lane.md` has the curve and the command.
     """
 
     windows: Annotated[tuple[WindowRule, ...], Meta(min_length=1, max_length=8)] = (WindowRule(900), WindowRule(3600), WindowRule(10800))

@@ -18,7 +18,7 @@ BATCH_ROWS = 128
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.05
-"""Chosen on held-out rows among a few dozen runs; hidden 128 or 256, 12 to 25 epochs and dropout .3 to .5 differ by less than the noise (docs/experiments/001)."""
+"""Chosen on held-out rows among a few dozen runs; hidden 128 or 256, 12 to 25 epochs and dropout .3 to .5 differ by less than the noise."""
 FEWEST_FOR_TEMPERATURE = 40
 """Held-out rows under which a group takes the temperature of all groups together."""
 MOST_TEMPERATURE = 4.0

@@ -176,19 +176,23 @@ def _identified(items: list[_Item], host: str, problems: list[Problem]) -> Itera
     A guid that one body uses for several addresses names none of them: the address is added to all of these.
     Likewise the title to an address that is, without a guid, that of several items: the front page, as a rule.
     """
-    uses: defaultdict[str, set[str]] = defaultdict(set)
-    for item in items:
-        address = canonical_url(item.url or "") or ""
-        uses[item.guid or address].add(address if item.guid else item.title)
+    uses: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    addressed = [(item, canonical_url(item.url or "") or "") for item in items]
+    for item, address in addressed:
+        uses[_named(item, address)].add(address if item.guid else item.title)
     seen: set[str] = set()
-    for item in items:
-        address = canonical_url(item.url or "") or ""
-        native_id = _native_id(item, host, address, shared=len(uses[item.guid or address]) > 1)
+    for item, address in addressed:
+        native_id = _native_id(item, host, address, shared=len(uses[_named(item, address)]) > 1)
         if native_id in seen:
             problems.append(Problem("duplicate", f"{native_id[:200]} occurs again"))
             continue
         seen.add(native_id)
         yield native_id, item
+
+
+def _named(item: _Item, address: str) -> tuple[str, str]:
+    """What names an item: its guid, else its address."""
+    return (item.guid, "") if item.guid else ("", address)
 
 
 def _native_id(item: _Item, host: str, address: str, *, shared: bool) -> str:

@@ -15,6 +15,10 @@ WITHIN_S = 240.0
 """What a person is promised."""
 
 
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 async def test_the_demo_alerts_for_the_crisis_alone_verifies_resolves_and_ends(tmp_path: Path) -> None:
     own = {key: value for key, value in os.environ.items() if not key.startswith("YUQING_")}
     began_s = monotonic_s()
@@ -30,4 +34,4 @@ async def test_the_demo_alerts_for_the_crisis_alone_verifies_resolves_and_ends(t
     assert "Huasui Dairy" in said
     assert "fetch to webhook: p50" in said
     assert "\x1b" not in said + progress  # neither colours nor a bar in a pipe
-    assert os.listdir(tmp_path) == []
+    assert left_in(tmp_path) == []

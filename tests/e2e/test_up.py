@@ -32,15 +32,17 @@ async def test_everything_starts_stops_within_ten_seconds_and_finds_its_data_aga
     variables = own | {
         "YUQING_API_PORT": str(free_port()),
         "YUQING_WORKER_PORT": str(free_port()),
+        "YUQING_SCRAPER_PORT": str(free_port()),
         "YUQING_MODEL_DIR": str(models),
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "yuqing", "up", "--data-dir", str(tmp_path)]
     for _ in range(2):
         process = await asyncio.create_subprocess_exec(*command, env=variables, stderr=asyncio.subprocess.PIPE)
-        lines = await run_until("scored 0, behind 0", process)
+        lines = await run_until("fetched 0, scored 0, behind 0", process)
         assert any("alert: ready" in line for line in lines)
         assert any("work: ready" in line for line in lines)
+        assert any("scrape: ready" in line for line in lines)
         second = await asyncio.create_subprocess_exec(*command, env=variables, stderr=asyncio.subprocess.PIPE)
         _, said = await second.communicate()
         assert second.returncode == 2
