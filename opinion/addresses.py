@@ -12,7 +12,15 @@ import httpx
 
 from opinion.errors import AddressRefused
 
-_REFUSED = frozenset({ipaddress.ip_address("168.63.129.16")})  # Azure's metadata and agent address, in public space
+_REFUSED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # Azure's metadata and agent address, in public space
+        "192.0.0.0/24",  # protocol assignments, a cloud's metadata address among them; some Pythons call parts of it public
+        "192.88.99.0/24",  # 6to4 relays
+        "3fff::/20",  # documentation
+    )
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST6 = ipaddress.ip_network("2000::/3")
 _TUNNELS = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))  # 6to4 and Teredo carry an IPv4 address of the sender's choice
@@ -34,9 +42,9 @@ def is_public(address: str) -> bool:
         if found in _NAT64:
             embedded = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if embedded is None:
-            return found in _UNICAST6 and found.is_global and not any(found in tunnel for tunnel in _TUNNELS)
+            return found in _UNICAST6 and found.is_global and not any(found in network for network in (*_TUNNELS, *_REFUSED))
         found = embedded
-    return found.is_global and not found.is_multicast and found not in _REFUSED
+    return found.is_global and not found.is_multicast and not any(found in network for network in _REFUSED)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,22 +12,16 @@ from redis.asyncio import Redis
 
 from alerts.alerter import run_alerter
 from alerts.subscriptions import new_key
-from opinion.bus import Producer, create_topics
 from opinion.clock import epoch_ms
-from opinion.codec import encode
 from opinion.names import Names
-from opinion.records import Document
 from opinion.redis_client import connect
 from opinion.settings import Settings, load_settings
 from tests.support.receiver import Receiver
-from tests.support.records import document
+from tests.support.surging_day import SUBJECT, publish, surging_day
 from tests.support.workers import environment, until, worker
 from yuqing.embedded.process import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-
-COMPANY = "XDEM:HSRY"
-SUBJECT = f"entity:{COMPANY}"
 
 
 @pytest.fixture
@@ -54,33 +48,9 @@ def settings_for(*, kafka: str, redis_url: str, names: Names, folder: Path, rece
     return load_settings(variables)
 
 
-def day(now: datetime) -> list[Document]:
-    """Twenty quiet hours up to five minutes ago, then a surge by many publishers."""
-    made: list[Document] = []
-    for n in range(400):
-        at = now - timedelta(hours=20) + timedelta(minutes=2.9 * n)
-        tone = "bad" if n % 6 == 0 else "so"
-        made.append(_text(n, at, f"A {tone} story about the dairy number {n}, told at some length for once."))
-    for n in range(400, 460):
-        at = now - timedelta(minutes=5) + timedelta(seconds=4 * (n - 400))
-        made.append(_text(n, at, f"Bad milk: a bad story number {n} about the dairy, told at some length for once."))
-    return made
-
-
-def _text(number: int, at: datetime, text: str) -> Document:
-    return document(number, title="", text=text, symbols=[COMPANY], publisher=f"p{number % 9}.example", published_at=at, fetched_at=at + timedelta(seconds=2))
-
-
-async def publish(kafka: str, names: Names, documents: Sequence[Document]) -> None:
-    await create_topics(kafka, names, partitions=4, replication=1)
-    producer = Producer(kafka)
-    await producer.send_all(names.documents, [(item.doc_id.encode(), encode(item)) for item in documents])
-    await producer.stop()
-
-
 async def test_surge_is_told_once_by_a_signed_webhook_and_survives_a_restart(kafka_address: str, redis_url: str, redis: Redis, names: Names, tmp_path: Path) -> None:
     secret = new_key()
-    await publish(kafka_address, names, day(datetime.now(UTC)))
+    await publish(kafka_address, names, surging_day(datetime.now(UTC)))
     async with Receiver() as receiver, worker(environment(kafka=kafka_address, redis_url=redis_url, names=names)):
         settings = settings_for(kafka=kafka_address, redis_url=redis_url, names=names, folder=tmp_path, receiver=receiver, secret=secret)
         alerter = asyncio.create_task(run_alerter(settings))

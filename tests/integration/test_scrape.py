@@ -80,20 +80,20 @@ async def desk(redis: Redis, names: Names) -> AsyncIterator[Desk]:
 
 async def test_an_item_is_published_once_and_an_edit_as_an_update(desk: Desk) -> None:
     async with Site(rss=Page(rss(("1", "Profit fell"), ("2", "Shares rose")))) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         assert [item.title for item in (await desk.poller.poll(feed)).published] == ["Profit fell", "Shares rose"]
         assert (await desk.poller.poll(feed)).outcome == "not_modified"
         site.pages["rss"] = Page(rss(("2", "Shares rose"), ("1", "Profit fell by half"), ("3", "New chief")))
         polled = await desk.poller.poll(feed)
     assert [(item.title, item.op, item.version) for item in polled.published] == [("Profit fell by half", Op.UPDATE, 2), ("New chief", Op.CREATE, 1)]
     assert len({item.doc_id for item in desk.sent.sent}) == 3
-    assert "if-none-match" not in site.asked[0][1]
-    assert "if-none-match" in site.asked[1][1]
+    assert "if-none-match" not in site.requests[0].headers
+    assert "if-none-match" in site.requests[1].headers
 
 
 async def test_the_cursor_stays_while_kafka_does_not_acknowledge(desk: Desk) -> None:
     async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         desk.sent.fails = True
         with pytest.raises(BusUnavailable):
             await desk.poller.poll(feed)
@@ -107,7 +107,7 @@ async def test_a_crash_after_the_acknowledgement_repeats_the_same_ids_only(desk:
         raise StoreUnavailable("Redis is away")
 
     async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         with monkeypatch.context() as patched:
             patched.setattr(desk.cursors, "commit", lost)
             with pytest.raises(StoreUnavailable):
@@ -119,25 +119,25 @@ async def test_a_crash_after_the_acknowledgement_repeats_the_same_ids_only(desk:
 
 async def test_a_bad_body_is_not_kept_by_its_etag(desk: Desk) -> None:
     async with Site(rss=Page(b"<html><body>maintenance</body></html>")) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         for _ in range(2):
             with pytest.raises(PageChanged):
                 await desk.poller.poll(feed)
-    assert all("if-none-match" not in headers for _, headers in site.asked)
+    assert all("if-none-match" not in request.headers for request in site.requests)
 
 
 async def test_a_server_that_answers_304_for_ever_is_asked_for_the_whole_now_and_then(desk: Desk) -> None:
     async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         await desk.poller.poll(feed)
         desk.clock.advance(WHOLE_EVERY + timedelta(minutes=1))
         await desk.poller.poll(feed)
-    assert "if-none-match" not in site.asked[1][1]
+    assert "if-none-match" not in site.requests[1].headers
 
 
 async def test_items_that_come_back_within_days_are_not_published_again(desk: Desk) -> None:
     async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
-        feed = Feed(url=site.url("rss"))
+        feed = Feed(url=site.at("rss"))
         await desk.poller.poll(feed)
         for days, body in ((2, rss(("2", "Shares rose"))), (5, rss(("1", "Profit fell")))):
             desk.clock.advance(timedelta(days=days))
@@ -164,7 +164,7 @@ async def test_feeds_that_fail_do_not_stop_those_that_work(kafka_address: str, r
         "cut": Page(rss(("3", "Whole"), ("4", "Broken off"))[:-60]),
     }
     async with Site(**pages) as site:
-        feeds = [Feed(url=site.url(name), name=name) for name in (*pages, "gone")]
+        feeds = [Feed(url=site.at(name), name=name) for name in (*pages, "gone")]
         settings = Settings(
             kafka=kafka_address, redis=redis_url, namespace=names.namespace, sources=[*feeds, Feed(url="http://127.0.0.1:9/", name="closed")],
             poll_interval_s=0.3, allow_private_sources=True,

@@ -70,7 +70,7 @@ def test_a_source_is_an_address_a_name_or_an_adapter() -> None:
 async def test_fetch_prints_documents_and_names_what_failed() -> None:
     out, said = io.BytesIO(), list[str]()
     async with Site(rss=Page(RSS.encode())) as site:
-        settings = Settings(sources=[Feed(url=site.url("rss"), name="wire"), Feed(url=site.url("gone"), name="gone")], allow_private_sources=True)
+        settings = Settings(sources=[Feed(url=site.at("rss"), name="wire"), Feed(url=site.at("gone"), name="gone")], allow_private_sources=True)
         assert await fetch_source("feed", settings=settings, out=out, limit=5, echo=said.append) == 1
     assert decode(out.getvalue().strip(), Document).title == "净利润下降"
     assert [line for line in said if line.startswith("gone: source_gone:")]

@@ -1,0 +1,135 @@
+"""A local HTTP server that answers any raw bytes, in pieces, slowly, or never to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+PACE_S = 0.01
+"""Seconds between two pieces of a reply that trickles."""
+
+
+@dataclass
+class Reply:
+    """Bytes to send, piece by piece; then the connection is closed, unless it `hangs`."""
+
+    pieces: Sequence[bytes] = ()
+    trickle: bool = False
+    hangs: bool = False
+
+
+@dataclass
+class Request:
+    """What was asked."""
+
+    path: str  # with its query
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+
+
+def reply(body: bytes = b"", *, status: int = 200, headers: Mapping[str, str] | None = None, length: int | None = None) -> Reply:
+    """A usual answer; `length` is the Content-Length it claims."""
+    lines = {"content-length": str(len(body) if length is None else length), "connection": "close"} | dict(headers or {})
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return Reply([f"HTTP/1.1 {status} X\r\n{head}\r\n".encode("latin-1") + body])
+
+
+def redirect(location: str, *, status: int = 302) -> Reply:
+    """An answer that sends elsewhere."""
+    return reply(status=status, headers={"location": location})
+
+
+class FeedServer:
+    """An HTTP server on 127.0.0.1.
+
+    `replies` are by path, without its query: they are given in order, the last for ever. Other paths are 404.
+    """
+
+    def __init__(self) -> None:
+        self.replies: dict[str, list[Reply]] = {}
+        self.requests: list[Request] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.crowd = 0  # where not 0: an answer waits a while if fewer are in flight
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._served: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._served)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._served.add(task)
+        self._writers.add(writer)
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone
+        finally:
+            self._writers.discard(writer)
+            self._served.discard(task)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.readexactly(1) == b"\x16":  # a TLS handshake
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await writer.drain()
+            return
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        parts = (line.partition(": ") for line in lines[1:] if line)
+        headers = {name.lower(): value for name, _, value in parts}
+        self.requests.append(Request(lines[0].split(" ")[1], headers))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self._crowding(reader)
+            await self._send(self._reply_to(self.requests[-1].path.partition("?")[0]), reader, writer)
+        finally:
+            self.in_flight -= 1
+
+    def _reply_to(self, path: str) -> Reply:
+        known = self.replies.get(path)
+        if not known:
+            return reply(status=404)
+        return known.pop(0) if len(known) > 1 else known[0]
+
+    async def _crowding(self, reader: asyncio.StreamReader) -> None:
+        if self.in_flight < self.crowd:
+            await _gone(reader, within_s=10 * PACE_S)
+
+    async def _send(self, answer: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in answer.pieces:
+            writer.write(piece)
+            await writer.drain()
+            if answer.trickle and await _gone(reader, within_s=PACE_S):
+                return
+        if answer.hangs:
+            await reader.read()  # until the client gives up
+
+
+async def _gone(reader: asyncio.StreamReader, *, within_s: float) -> bool:
+    """Whether the client closed the connection in that time."""
+    try:
+        return not await asyncio.wait_for(reader.read(1), within_s)
+    except TimeoutError:
+        return False
