@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,6 +24,14 @@ REPORT_EVERY_S = 1.0
 """Part of the delay of every alert, so short; each report is one request to Kafka and one to Redis."""
 REPORT_WITHIN_S = 8.0
 """A report that hangs (a broker that comes and goes) is given up and made anew."""
+
+
+class _Standing(NamedTuple):
+    """How far one partition was worked on at one moment."""
+
+    next_offset: int
+    event_ms: int | None
+    moved_ms: int
 
 
 class Progress:
@@ -72,9 +81,12 @@ class Progress:
         partitions = [TopicPartition(*key) for key in sorted(self._assigned())]
         if not partitions:
             return
-        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            await self._begin(consumer, partition)
+        reached = {partition: self._standing(partition) for partition in partitions}
+        ends = await consumer.end_offsets(partitions)  # after `reached`: what a finished batch wrote to the next topic lies before its end
         now_ms = epoch_ms(self._wall.now())
-        marks = [await self._mark(consumer, partition, end=ends[partition], now_ms=now_ms) for partition in partitions]
+        marks = [self._mark(partition, standing, end=ends[partition], now_ms=now_ms) for partition, standing in reached.items()]
         await self._store.report(marks)
 
     async def _committed(self) -> dict[TopicPartition, int]:
@@ -87,15 +99,22 @@ class Progress:
             await admin.close()
         return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
 
-    async def _mark(self, consumer: AIOKafkaConsumer, partition: TopicPartition, *, end: int, now_ms: int) -> Mark:
+    async def _begin(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Find where the group stands on a partition that nothing was finished on yet."""
         key = (partition.topic, partition.partition)
         if key not in self._next:
             committed = (await self._committed()).get(partition)
             begin = (await consumer.beginning_offsets([partition]))[partition]
             self._next.setdefault(key, begin if committed is None else max(begin, committed))
-            self._moved_ms.setdefault(key, now_ms)
-        behind = max(0, end - self._next[key])
+            self._moved_ms.setdefault(key, epoch_ms(self._wall.now()))
+
+    def _standing(self, partition: TopicPartition) -> _Standing:
+        key = (partition.topic, partition.partition)
+        return _Standing(self._next[key], self._event_ms.get(key), self._moved_ms[key])
+
+    def _mark(self, partition: TopicPartition, standing: _Standing, *, end: int, now_ms: int) -> Mark:
+        behind = max(0, end - standing.next_offset)
         labels = (partition.topic, str(partition.partition))
         self._metrics.lag.labels(*labels).set(behind)
-        self._metrics.last_progress.labels(*labels).set((now_ms if behind == 0 else self._moved_ms[key]) / 1000)
-        return Mark(f"{partition.topic}-{partition.partition}", self._event_ms.get(key), behind, self._moved_ms[key], now_ms)
+        self._metrics.last_progress.labels(*labels).set((now_ms if behind == 0 else standing.moved_ms) / 1000)
+        return Mark(f"{partition.topic}-{partition.partition}", standing.event_ms, behind, standing.moved_ms, now_ms)

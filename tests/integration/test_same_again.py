@@ -33,7 +33,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
-async def told(kafka: str, redis: Redis, names: Names) -> list[bytes]:
+async def told(kafka: str, redis: Redis, names: Names) -> list[Alert]:
     """What an alerter that looks for the first time, six hours after the day, writes to Kafka."""
     producer = Producer(kafka)
     tick = Tick(
@@ -51,7 +51,8 @@ async def told(kafka: str, redis: Redis, names: Names) -> list[bytes]:
     await tick.restore()
     await tick.run()
     await producer.stop()
-    return sorted(await read_all(kafka, names.alerts), key=lambda value: decode(value, Alert).sequence)
+    alerts = [decode(value, Alert) for value in await read_all(kafka, names.alerts)]
+    return sorted(alerts, key=lambda alert: (alert.alert_id, alert.sequence))
 
 
 async def drained(store: WindowStore) -> bool:
@@ -68,7 +69,7 @@ async def test_the_same_replay_gives_byte_equal_panes_and_the_same_alerts(kafka_
         await publish(kafka_address, own, surging_day(NOON))
         async with worker(environment(kafka=kafka_address, redis_url=redis_url, names=own)):
             await until(lambda store=store: drained(store), within_s=60)  # type: ignore[misc]
-            alerts.append([decode(value, Alert) for value in await told(kafka_address, redis, own)])
+            alerts.append(await told(kafka_address, redis, own))
         _, subjects = await store.changed_since(0)
         panes.append({subject: await store.canonical(subject) for subject in subjects})
     assert panes[0] == panes[1]
