@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +28,7 @@ from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
 from alerts.tick import Tick
 from opinion.addresses import GuardedTransport
-from opinion.bus import Producer, create_topics
+from opinion.bus import Producer, wait_for_topics
 from opinion.clock import SystemClock
 from opinion.errors import BusUnavailable, ConfigError, Reason, StoreUnavailable
 from opinion.metrics import AlerterMetrics
@@ -83,10 +85,9 @@ class Alerter:
         Errors:
             ConfigError: the port is taken, or a configured subscription is wrong.
         """
-        server = self._server()
-        serving = asyncio.create_task(server.serve(), name="api")
+        server, listener = self._server(), _listener(self._settings)
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
         try:
-            await _listening(server, serving, self._settings)
             await self._prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._lead(), name="tick")
@@ -98,12 +99,12 @@ class Alerter:
             await asyncio.gather(serving, return_exceptions=True)
 
     async def _prepare(self) -> None:
+        await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
         while True:
             try:
-                await create_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
                 await self._subscriptions.put_settings(self._settings.subscriptions)
-            except (BusUnavailable, StoreUnavailable) as error:
-                log.warning("waiting for Kafka and Redis", error=str(error))
+            except StoreUnavailable as error:
+                log.warning("waiting for Redis", error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
                 return
@@ -180,16 +181,17 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
     return []
 
 
-async def _listening(server: uvicorn.Server, serving: asyncio.Task[None], settings: Settings) -> None:
-    """Return when the API listens.
+def _listener(settings: Settings) -> socket.socket:
+    """A socket that listens for the API; uvicorn would end the process where the port is taken.
 
     Errors:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or the address is not of this machine.
     """
-    while not server.started:
-        if serving.done():
-            raise ConfigError(f"cannot listen on {settings.api_host}:{settings.api_port}: is another alerter running? Set `api_port`")
-        await asyncio.sleep(0.02)
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.api_host, settings.api_port), family=family)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.api_host}:{settings.api_port}: {os.strerror(error.errno or 0)}; is another alerter running? Set `api_port`") from error
 
 
 async def _fail_with(serving: asyncio.Task[None]) -> None:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from opinion.bus import Producer, create_topics
+from opinion.bus import Producer, wait_for_topics
 from opinion.clock import Clock, SystemClock, monotonic_s
-from opinion.errors import BusUnavailable, ConfigError, Reason, SourceError, SourceRateLimited, StoreUnavailable, YuqingError
+from opinion.errors import BusUnavailable, ConfigError, Reason, SourceError, SourceRateLimited, StoreUnavailable
 from opinion.metrics import ScraperMetrics
 from opinion.metrics_server import MetricsServer
 from opinion.names import digest
@@ -185,7 +185,8 @@ class Scraper:
         """Poll every feed until cancelled."""
         settings, clock = self._settings, self._settings.clock()
         kafka, _ = settings.require_servers()
-        await _servers(settings, kafka, self._forget)
+        await wait_for_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
+        await self._forget()
         if not self._feeds:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
         cursors = CursorStore(self._redis, settings.names, source=NAME)
@@ -197,20 +198,10 @@ class Scraper:
             group.create_task(_for_ever(), name="idle")
 
     async def _forget(self) -> None:
-        await self._health.keep_only(self._configured)
-
-
-async def _servers(settings: Settings, kafka: str, forget: Callable[[], Awaitable[None]]) -> None:
-    """Return when Kafka has the topics and Redis answers."""
-    while True:
         try:
-            await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
-            await forget()
-        except YuqingError as error:
-            log.warning("waiting for Kafka and Redis", error=str(error))
-            await asyncio.sleep(SERVER_RETRY_S)
-        else:
-            return
+            await self._health.keep_only(self._configured)
+        except StoreUnavailable as error:
+            log.warning("feeds that are configured no more stay listed", error=str(error))
 
 
 async def _for_ever() -> None:

@@ -21,4 +21,6 @@ def configure_logs(level: str, *, json: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    if number > logging.DEBUG:
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is our error, and one line of ours
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)

@@ -21,7 +21,7 @@ from opinion.errors import ConfigError, ServerFailed
 from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
 from yuqing.children import Child, Echo, restart_wait_s
 from yuqing.embedded.kafka import EmbeddedKafka
-from yuqing.embedded.process import Server
+from yuqing.embedded.process import Server, port_is_free
 from yuqing.embedded.redis import EmbeddedRedis
 from yuqing.running import announce, take
 
@@ -29,6 +29,8 @@ STATUS_EVERY_S = 5.0
 HEALTHY_WITHIN_S = 90.0
 """A worker imports torch and may unpack the model first."""
 WATCH_EVERY_S = 1.0
+PORT_KEYS = {"scrape": "scraper_port", "work": "worker_port", "alert": "api_port"}
+"""Process -> the setting that holds its port."""
 PROCESSES = ("work", "alert", "scrape")
 """Started in this order: what scrapers bring finds someone who works on it."""
 
@@ -61,11 +63,12 @@ class Stack:
         """Start the servers that the settings do not name, and create the topics.
 
         Errors:
-            ConfigError: another `yuqing up` uses the data directory.
+            ConfigError: another `yuqing up` uses the data directory, or a port is taken.
             ServerFailed: a server cannot start.
             BusUnavailable: a Kafka that the settings name does not answer.
         """
         self._lock = take(self.settings.data_dir)
+        self._check_ports()
         folder = self.settings.data_dir
         if not self.settings.kafka:
             kafka = EmbeddedKafka(folder / "kafka")
@@ -104,13 +107,19 @@ class Stack:
 
     def address(self, name: str) -> str:
         """Where a process serves its metrics."""
-        ports = {"scrape": self.settings.scraper_port, "work": self.settings.worker_port, "alert": self.settings.api_port}
-        return f"http://{self.settings.api_host}:{ports[name]}"
+        return f"http://{self.settings.api_host}:{getattr(self.settings, PORT_KEYS[name])}"
 
     def rss_mb(self) -> dict[str, int]:
         """Resident memory of every running process, in megabytes."""
         pids = {child.name: child.pid for child in self.children} | {server.name.lower(): server.pid for server in self._servers}
         return {name: _rss_mb(pid) for name, pid in pids.items() if pid is not None}
+
+    def _check_ports(self) -> None:
+        for name in self._processes:
+            key = PORT_KEYS[name]
+            port = getattr(self.settings, key)
+            if not port_is_free(port):
+                raise ConfigError(f"port {port} is taken, `{name}` cannot listen on it: set `{key}`")
 
     async def _started(self, server: Server) -> str:
         self._echo(f"{server.name}: starting (data in {server.data_dir})")
@@ -172,7 +181,7 @@ async def read_metrics(client: httpx.AsyncClient, address: str) -> dict[str, flo
     """Every metric of a process, as `sums_of`; empty while it does not answer."""
     try:
         return sums_of(text_string_to_metric_families((await client.get(f"{address}/metrics")).text))
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ValueError):  # not there, or not ours
         return {}
 
 
@@ -208,10 +217,12 @@ async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: 
         starting.cancel()
         stopping.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
-        began_s = monotonic_s()
-        echo("stopping")
+        began_s, busy = monotonic_s(), bool(stack.rss_mb())
+        if busy:
+            echo("stopping")
         await stack.stop()
-        echo(f"stopped after {monotonic_s() - began_s:.1f} s; the data stays in {settings.data_dir}")
+        if busy:
+            echo(f"stopped after {monotonic_s() - began_s:.1f} s; the data stays in {settings.data_dir}")
     return 0
 
 
