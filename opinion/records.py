@@ -1,4 +1,7 @@
-"""The records that flow one way: Document, ScoredDocument, Window, Spike, Alert, Delivery. Frozen; one line a field."""
+"""The records that flow one way: Document, ScoredDocument, Window, Spike, Alert, Delivery. Frozen; one line a field.
+
+Longer than a file should be: the records are read together, and every package imports some of each part.
+"""
 
 from __future__ import annotations
 

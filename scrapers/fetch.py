@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -18,6 +15,7 @@ import httpx
 from opinion.addresses import GuardedTransport
 from opinion.clock import Clock, monotonic_s
 from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimited, SourceUnavailable, SourceWalled
+from opinion.retry_after import http_date, retry_after_s
 from opinion.settings import Settings
 from scrapers.decompress import ACCEPT_ENCODING, decompress
 from scrapers.source import Response
@@ -28,11 +26,8 @@ MOST_PER_HOST = 2
 """Requests in flight to one host: what its operator would take from a browser without asking."""
 PHASE_TIMEOUT_S = 10.0
 """Longest silence while connecting or between two pieces of a body; the whole has a deadline of its own."""
-RETRY_AFTER_S = (1.0, 24 * 3600.0)
-"""Range that a Retry-After is clamped to: a server may slow us down for a day, not for a year."""
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, application/json;q=0.9, text/xml;q=0.8, */*;q=0.5"
-_SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _NO_ADDRESS = "no web address, or redirects to none"
 _RETRYABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
@@ -137,7 +132,7 @@ class Fetcher:
         if 200 <= status < 300 or (status == HTTPStatus.NOT_MODIFIED and conditional):
             return
         line = f"{masked(url)}: answered {status}"
-        wait_s = retry_after_s(answer.headers.get("retry-after", ""), now=_server_time(answer) or self._clock.now())
+        wait_s = retry_after_s(answer.headers.get("retry-after", ""), now=http_date(answer.headers.get("date", "")) or self._clock.now())
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
             raise SourceRateLimited(line, wait_s=wait_s)
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
@@ -145,38 +140,6 @@ class Fetcher:
         if status >= 500 or status < 400 or status in _RETRYABLE:
             raise SourceUnavailable(line)
         raise SourceWalled(line)
-
-
-def retry_after_s(value: str, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After asks for, between 1 s and a day; None where it says nothing that can be read.
-
-    Source: RFC 9110 section 10.2.3: seconds, or a date in any of the three forms of section 5.6.7.
-
-    >>> now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    >>> retry_after_s("120", now=now), retry_after_s("Mon, 23 Nov 2026 12:01:00 GMT", now=now), retry_after_s("soon", now=now)
-    (120.0, 60.0, None)
-    """
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        asked_s = float(value[:20])
-    else:
-        at = _http_date(value)
-        if at is None:
-            return None
-        asked_s = (at - now).total_seconds()
-    return min(max(asked_s, RETRY_AFTER_S[0]), RETRY_AFTER_S[1])
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)  # asctime's form has no zone: HTTP dates are GMT
-
-
-def _server_time(answer: httpx.Response) -> datetime | None:
-    return _http_date(answer.headers.get("date", ""))
 
 
 def _redirected(url: str, location: str) -> str:

@@ -6,8 +6,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,11 +15,10 @@ import msgspec
 from alerts.subscriptions import Subscription, key_bytes
 from opinion.errors import AddressRefused, DeliveryBlocked, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
 from opinion.records import Alert
+from opinion.retry_after import retry_after_s
 
 TIMEOUT_S = 15.0
 """Longest try (the specification asks for 15 to 30 s)."""
-LONGEST_WAIT_S = 86_400.0
-"""A Retry-After beyond a day is taken for a day."""
 ABORT = "abort-message"
 
 
@@ -84,19 +82,3 @@ def refusal_of(status: int, headers: Mapping[str, str], *, host: str, now: datet
     if status >= 500:
         return DeliveryUnavailable(f"{host} answered {status}")
     return DeliveryRefused(f"{host} answered {status}")
-
-
-def retry_after_s(value: str | None, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, within [0, a day]; None where it says nothing that can be read.
-
-    >>> retry_after_s("120", now=datetime.now(UTC))
-    120.0
-    >>> retry_after_s("soon", now=datetime.now(UTC))
-    """
-    if value is None:
-        return None
-    try:
-        wait_s = float(value) if value.strip().lstrip("-").isdigit() else (parsedate_to_datetime(value).astimezone(UTC) - now).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)

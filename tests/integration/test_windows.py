@@ -111,6 +111,16 @@ async def test_panes_do_not_depend_on_interleaving_or_redelivery(store: WindowSt
     assert len(results[0][0]) > 100
 
 
+async def test_partitions_applied_together_count_as_apart(store: WindowStore, names: Names, redis: Redis) -> None:
+    batches = {f"t-{p}": [Applied(n, scored(n * 11 + p, story=f"st_{n % 4}", subjects=(SUBJECT, f"topic:{p}"))) for n in range(20)] for p in range(3)}
+    apart = WindowStore(redis, Names(f"{names.namespace}-apart"))
+    new = sum([await apart.apply(partition, batch) for partition, batch in batches.items()])
+    assert await store.apply_all(batches) == new == 120
+    assert await store.apply_all(batches) == 0
+    for subject in (SUBJECT, "topic:0", "topic:1", "topic:2"):
+        assert await store.canonical(subject) == await apart.canonical(subject)
+
+
 async def test_evidence_is_the_negative_documents_of_the_window(store: WindowStore) -> None:
     await store.apply("t-0", [Applied(0, scored(1)), Applied(1, scored(2, sentiment=POSITIVE)), Applied(2, scored(4000))])
     found = await store.evidence(SUBJECT, start_at=NOON, end_at=NOON + timedelta(hours=1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from alerts.breaker import OPEN_S, OPENS_AFTER, Breaker
-from alerts.channels.webhook import LONGEST_WAIT_S, refusal_of, render, retry_after_s, sign
+from alerts.channels.webhook import refusal_of, render, sign
 from alerts.deliver import SCHEDULE_S, wait_s
 from alerts.subscriptions import Match, Subscription, key_bytes, matches, new_key, rotated, subscription_id
 from opinion.errors import ConfigError, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
@@ -72,14 +72,6 @@ def test_answers_have_a_meaning(status: int, headers: dict[str, str], error: typ
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_every_2xx_is_success(status: int) -> None:
     assert refusal_of(status, {}, host="h", now=NOON) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, None), ("120", 120), ("-5", 0), ("Mon, 23 Nov 2026 12:01:00 GMT", 60), ("Mon, 23 Nov 2020 12:01:00 GMT", 0), ("999999999", LONGEST_WAIT_S), ("soon", None), ("", None)],
-)
-def test_retry_after_in_every_form(value: str | None, seconds: float | None) -> None:
-    assert retry_after_s(value, now=NOON) == seconds
 
 
 def test_breaker_opens_tries_once_and_closes() -> None:
