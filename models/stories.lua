@@ -1,30 +1,29 @@
--- Places of tellings in one story. KEYS: its hash (document -> place, `n` count, `at` newest event ms), its HyperLogLog of further documents.
--- ARGV: memory ms, most documents remembered, then (document digest, event ms) pairs. Answers one place per pair.
+-- Places of tellings in the stories of one bucket. KEYS[1]: what the keys of the bucket begin with; those of a story are made from it:
+-- its hash (`d:<document>` -> place, `n` count, `at` newest event ms) and, with `:more` behind, its HyperLogLog of further documents.
+-- ARGV: memory ms, most documents remembered, then a MessagePack list of story, document digest, event ms, story, .. in the order told.
+-- Answers a MessagePack list of one place per telling: integers in a reply of their own each cost the reader more than all else here.
 local memory, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local tellings = cmsgpack.unpack(ARGV[3])
 local places = {}
-local newest = tonumber(redis.call('HGET', KEYS[1], 'at') or '')
-local count = tonumber(redis.call('HGET', KEYS[1], 'n') or 0)
-for i = 3, #ARGV, 2 do
-  local teller, at = ARGV[i], tonumber(ARGV[i + 1])
-  if newest and at > newest + memory then
-    redis.call('DEL', KEYS[1], KEYS[2])
-    count = 0
+for i = 1, #tellings, 3 do
+  local key, teller, at = KEYS[1] .. tellings[i], tellings[i + 1], tellings[i + 2]
+  local found = redis.call('HMGET', key, 'at', 'n', 'd:' .. teller)
+  local newest, count, place = tonumber(found[1] or at), tonumber(found[2] or 0), tonumber(found[3] or '')
+  if at > newest + memory then
+    redis.call('DEL', key, key .. ':more')
+    count, place = 0, nil
   end
-  if not newest or at > newest then
-    newest = at
-  end
-  local place = tonumber(redis.call('HGET', KEYS[1], 'd:' .. teller) or '')
   if not place and count < most then
     count = count + 1
     place = count
-    redis.call('HSET', KEYS[1], 'd:' .. teller, place)
+    redis.call('HSET', key, 'd:' .. teller, place)
   elseif not place then
-    redis.call('PFADD', KEYS[2], teller)
-    place = most + redis.call('PFCOUNT', KEYS[2])
+    redis.call('PFADD', key .. ':more', teller)
+    place = most + redis.call('PFCOUNT', key .. ':more')
   end
   places[#places + 1] = place
+  redis.call('HSET', key, 'at', string.format('%.0f', math.max(newest, at)), 'n', count)
+  redis.call('PEXPIRE', key, memory)
+  redis.call('PEXPIRE', key .. ':more', memory)
 end
-redis.call('HSET', KEYS[1], 'at', string.format('%.0f', newest), 'n', count)
-redis.call('PEXPIRE', KEYS[1], memory)
-redis.call('PEXPIRE', KEYS[2], memory)
-return places
+return cmsgpack.pack(places)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -23,6 +24,8 @@ NOVELTY_HALF = 4
 """Tellings beyond the first after which novelty has halved: a handful of outlets is still news, dozens are echo. Chosen by hand."""
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class Telling(NamedTuple):
@@ -87,7 +90,7 @@ class MemoryStoryIndex:
 
 
 class RedisStoryIndex:
-    """A StoryIndex that all workers share: one hash per story, one script call per story, all of a batch in one pipeline."""
+    """A StoryIndex that all workers share: a hash per story, one script call per bucket of stories, all of a batch in one pipeline."""
 
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
@@ -96,23 +99,22 @@ class RedisStoryIndex:
 
     async def observe(self, tellings: Sequence[tuple[str, str, int]]) -> list[int]:
         """See StoryIndex."""
-        by_story: dict[str, list[int]] = {}
+        buckets: dict[str, list[int]] = {}
         for index, (story_id, _, _) in enumerate(tellings):
-            by_story.setdefault(story_id, []).append(index)
-        if not by_story:
+            buckets.setdefault(self._names.story_bucket(story_id), []).append(index)
+        if not buckets:
             return []
-        calls = [(story_id, [value for index in indexes for value in (digest(tellings[index][1]), tellings[index][2])]) for story_id, indexes in by_story.items()]
         try:
-            answers = await self._evaluate(calls)
+            answers = await self._evaluate({bucket: _packed([tellings[index] for index in indexes]) for bucket, indexes in buckets.items()})
         except RedisError as error:
-            raise StoreUnavailable(f"Redis did not take the tellings of {len(calls)} stories: {error}") from error
+            raise StoreUnavailable(f"Redis did not take {len(tellings)} tellings of stories: {error}") from error
         places = [0] * len(tellings)
-        for indexes, answer in zip(by_story.values(), answers, strict=True):
+        for indexes, answer in zip(buckets.values(), answers, strict=True):
             for index, place in zip(indexes, answer, strict=True):
                 places[index] = place
         return places
 
-    async def _evaluate(self, calls: Sequence[tuple[str, list[str | int]]]) -> list[list[int]]:
+    async def _evaluate(self, calls: Mapping[str, bytes]) -> list[list[int]]:
         if self._sha is None:
             self._sha = await self._redis.script_load(_SCRIPT)
         try:
@@ -121,9 +123,13 @@ class RedisStoryIndex:
             self._sha = await self._redis.script_load(_SCRIPT)
             return await self._pipeline(self._sha, calls)
 
-    async def _pipeline(self, sha: str, calls: Sequence[tuple[str, list[str | int]]]) -> list[list[int]]:
+    async def _pipeline(self, sha: str, calls: Mapping[str, bytes]) -> list[list[int]]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for story_id, values in calls:
-                key = self._names.story(story_id)
-                pipe.evalsha(sha, 2, key, f"{key}:more", MEMORY_MS, MAX_TELLERS, *values)
-            return cast("list[list[int]]", await pipe.execute())
+            for bucket, packed in calls.items():
+                pipe.evalsha(sha, 1, bucket, MEMORY_MS, MAX_TELLERS, packed)
+            return [_unpack(answer) for answer in cast("list[bytes]", await pipe.execute())]
+
+
+def _packed(tellings: Sequence[tuple[str, str, int]]) -> bytes:
+    """Tellings as the script reads them."""
+    return _pack([value for story_id, doc_id, event_ms in tellings for value in (story_id, digest(doc_id), event_ms)])

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
 
 class Clock(Protocol):
     """Something that knows the time."""
@@ -72,7 +74,7 @@ def epoch_ms(at: datetime) -> int:
     >>> epoch_ms(datetime(1970, 1, 1, 0, 0, 1, 999, tzinfo=UTC))
     1000
     """
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // _MS
 
 
 def from_epoch_ms(ms: int) -> datetime:
@@ -81,4 +83,4 @@ def from_epoch_ms(ms: int) -> datetime:
     >>> from_epoch_ms(1000).isoformat()
     '1970-01-01T00:00:01+00:00'
     """
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    return _EPOCH + timedelta(milliseconds=ms)

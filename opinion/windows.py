@@ -1,9 +1,10 @@
-"""Panes in Redis: written by one Lua script per subject and batch, read in pipelines."""
+"""Panes in Redis: written by one Lua script per subject and batch, all of a batch in one pipeline; read in pipelines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from opinion.clock import epoch_ms, from_epoch_ms
 from opinion.errors import StoreUnavailable
 from opinion.events import telling_day
 from opinion.names import Names, digest
-from opinion.records import AlertEvidence, Counts, Pane, PaneKind, ScoredDocument
+from opinion.records import AlertEvidence, Counts, DocumentKind, Pane, PaneKind, ScoredDocument
 from opinion.watermark import Mark
 
 PANE_S = 60
@@ -30,6 +31,7 @@ NEGATIVE_EVIDENCE = 0.5
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 _TOUCH = "local t = redis.call('TIME'); local s = t[1] * 1000000 + t[2]; for i = 1, #ARGV do redis.call('ZADD', KEYS[1], s, ARGV[i]) end; return tostring(s)"
 _KIND_CODE = {PaneKind.NEWS: "n", PaneKind.SOCIAL: "s"}
+_CODE = {kind: _KIND_CODE[PaneKind.of(kind)] for kind in DocumentKind}
 _KIND_OF = {code: kind for kind, code in _KIND_CODE.items()}
 _FIELD_OF = {"d": "documents", "t": "total", "n": "negative", "u": "neutral", "p": "positive", "y": "polarity_e6"}
 _CLASS = {"negative": "n", "neutral": "u", "positive": "p"}
@@ -38,6 +40,12 @@ _CHANGED_OVERLAP_US = 2_000_000
 
 _marks = msgspec.json.Decoder(Mark)
 _evidence = msgspec.json.Decoder(AlertEvidence)
+_pack = msgspec.msgpack.Encoder().encode
+
+_Row = tuple[int, int, int, str, str, int, str, str, str, str, str]
+"""What the script is told of a document, in its order."""
+_Entries = dict[str, dict[str, list[_Row]]]
+"""Subject -> topic-partition -> rows."""
 
 
 class Applied(Struct, frozen=True):
@@ -69,33 +77,39 @@ class WindowStore:
 
     async def apply(self, partition: str, batch: Sequence[Applied]) -> int:
         """Count a batch of one partition (`topic-partition`), in offset order; returns how many subject entries were new."""
-        entries = _by_subject(batch)
+        return await self.apply_all({partition: batch})
+
+    async def apply_all(self, batches: Mapping[str, Sequence[Applied]]) -> int:
+        """Count batches of several partitions in one journey, each in offset order; returns how many subject entries were new."""
+        entries = _by_subject(batches)
         if not entries:
             return 0
+        named = {f"entity:{mention.id}": mention.name for batch in batches.values() for item in batch for mention in item.scored.entities}
         try:
-            applied = await self._evaluate(partition, entries)
-            called: dict[Any, Any] = {f"entity:{mention.id}": mention.name for item in batch for mention in item.scored.entities}
-            if called:
-                await self._redis.hset(self._names.subject_names, mapping=called)
-            await self._redis.eval(_TOUCH, 1, self._names.changed, *entries)
+            return await self._evaluate(entries, named)
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take the panes of {len(entries)} subjects: {error}") from error
-        return sum(applied)
 
-    async def _evaluate(self, partition: str, entries: Mapping[str, Sequence[str | int]]) -> list[int]:
+    async def _evaluate(self, entries: _Entries, named: Mapping[str, str]) -> int:
         if self._sha is None:
             self._sha = await self._redis.script_load(_SCRIPT)
         try:
-            return await self._pipeline(self._sha, partition, entries)
+            return await self._pipeline(self._sha, entries, named)
         except NoScriptError:  # the server lost its script cache (a restart): load again; the fence keeps repeats exact
             self._sha = await self._redis.script_load(_SCRIPT)
-            return await self._pipeline(self._sha, partition, entries)
+            return await self._pipeline(self._sha, entries, named)
 
-    async def _pipeline(self, sha: str, partition: str, entries: Mapping[str, Sequence[str | int]]) -> list[int]:
+    async def _pipeline(self, sha: str, entries: _Entries, named: Mapping[str, str]) -> int:
+        """A script per subject, then the names, then the stamps: those last, so that who reads them finds the panes."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for subject, values in entries.items():
-                pipe.evalsha(sha, 1, self._names.subject_base(subject), partition, *values)
-            return cast("list[int]", await pipe.execute())
+            for subject, partitions in entries.items():
+                arguments = [part for partition, rows in partitions.items() for part in (partition, _pack(rows))]
+                pipe.evalsha(sha, 1, self._names.subject_base(subject), *arguments)
+            if named:
+                pipe.hset(self._names.subject_names, mapping=cast("dict[Any, Any]", named))
+            pipe.eval(_TOUCH, 1, self._names.changed, *entries)
+            answers = cast("list[int]", await pipe.execute())
+        return sum(answers[: len(entries)])
 
     async def report(self, marks: Iterable[Mark]) -> None:
         """Write progress marks; a mark's event time never goes back."""
@@ -184,34 +198,39 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _by_subject(batch: Sequence[Applied]) -> dict[str, list[str | int]]:
-    """Script arguments per subject, documents in the order given; those that do not count are left out."""
-    entries: dict[str, list[str | int]] = {}
-    for item in batch:
-        if not item.scored.counted:
-            continue
-        arguments = _arguments(item)
-        for subject in item.scored.subjects:
-            entries.setdefault(subject, []).extend(arguments)
+def _by_subject(batches: Mapping[str, Sequence[Applied]]) -> _Entries:
+    """Script rows per subject and partition, documents in the order given; those that do not count are left out."""
+    entries: _Entries = {}
+    for partition, batch in batches.items():
+        for item in batch:
+            if item.scored.counted:
+                row = _row(item)
+                for subject in item.scored.subjects:
+                    entries.setdefault(subject, {}).setdefault(partition, []).append(row)
     return entries
 
 
-def _arguments(item: Applied) -> list[str | int]:
+def _row(item: Applied) -> _Row:
     scored = item.scored
     document = scored.document
-    return [
+    return (
         item.offset,
         epoch_ms(scored.event_at),
         telling_day(document, scored.event_at),
-        _KIND_CODE[PaneKind.of(document.kind)],
+        _CODE[document.kind],
         _CLASS[scored.sentiment.label],
         round(scored.polarity * 1_000_000),
         scored.story_id,
-        "@" + digest(document.publisher, chars=10),
+        _publisher(document.publisher),
         (document.author_hash or "")[:16],
         digest(document.doc_id, chars=16),
         _evidence_of(scored),
-    ]
+    )
+
+
+@lru_cache(maxsize=4096)
+def _publisher(publisher: str) -> str:
+    return "@" + digest(publisher, chars=10)
 
 
 def _evidence_of(scored: ScoredDocument) -> str:
@@ -230,7 +249,7 @@ def _evidence_of(scored: ScoredDocument) -> str:
         story_id=scored.story_id,
         fetched_at=document.fetched_at,
     )
-    return msgspec.json.encode(item).decode()
+    return msgspec.json.encode(item).decode()  # Redis' MessagePack knows no bytes
 
 
 def _panes_of(subject: str, quarter: int, row: Mapping[bytes, bytes]) -> list[Pane]:

@@ -15,7 +15,7 @@ from streams.dead import DeadLetters
 
 
 class AggregateStep:
-    """Decode and count, one pipeline of scripts per partition."""
+    """Decode and count, one pipeline of scripts per batch."""
 
     def __init__(self, store: WindowStore, *, dead: DeadLetters, clock: Clock, metrics: WorkerMetrics) -> None:
         self._store = store
@@ -40,9 +40,9 @@ class AggregateStep:
                 continue
             partitions.setdefault(f"{record.topic}-{record.partition}", []).append(Applied(record.offset, scored))
             newest[record.partition] = max(newest.get(record.partition, 0), epoch_ms(scored.event_at))
-        for partition, items in partitions.items():
+        if partitions:
             with self._metrics.window_script.time():
-                await self._store.apply(partition, items)
+                await self._store.apply_all(partitions)
         await self._dead.bury(letters)
         self._count([item.scored for items in partitions.values() for item in items])
         return newest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from models.stories import StoryIndex, novelty, story_id_of
-
 from opinion.bus import Producer
 from opinion.clock import Clock, epoch_ms
 from opinion.codec import checked, decode, encode
@@ -121,6 +121,7 @@ class ScoreStep:
 
     def _count(self, scored: Sequence[ScoredDocument]) -> None:
         age = self._metrics.document_age.labels("scored")
+        for labels, count in Counter((item.sentiment.label, item.document.kind.value) for item in scored).items():
+            self._metrics.scored.labels(*labels).inc(count)
         for item in scored:
-            self._metrics.scored.labels(item.sentiment.label, item.document.kind.value).inc()
             age.observe(max(0.0, (item.scored_at - item.document.fetched_at).total_seconds() / self._clock.speed))

@@ -14,8 +14,8 @@ from faust.exceptions import ConsumerNotStarted
 from prometheus_client import CollectorRegistry
 
 from models.stories import RedisStoryIndex
-from opinion.bus import Producer, create_topics
-from opinion.errors import BusUnavailable, ConfigError
+from opinion.bus import Producer, wait_for_topics
+from opinion.errors import ConfigError
 from opinion.metrics import WorkerMetrics
 from opinion.metrics_server import MetricsServer
 from opinion.redis_client import connect
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 
 STOP_WITHIN_S = 6.0
 """Faust can hang while it joins a group or waits for a batch; un-acknowledged records are simply read again."""
-SERVER_RETRY_S = 2.0
 MOST_PORTS = 16
 """Further workers on one host count up from the first port."""
 
@@ -48,7 +47,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     clock, names = settings.clock(), settings.names
-    await _topics(settings, kafka)
+    await wait_for_topics(kafka, names, partitions=settings.partitions, replication=settings.replication)  # Faust ignores missing ones for minutes
     executor = ThreadPoolExecutor(1, thread_name_prefix="judge")
     if judge is None and "score" in settings.agents:
         judge = await asyncio.get_running_loop().run_in_executor(executor, lambda: _configured_judge(settings, metrics))
@@ -94,18 +93,6 @@ def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:
     except ConsumerNotStarted:  # its thread is still coming up
         return []
     return [(partition.topic, partition.partition) for partition in assigned]
-
-
-async def _topics(settings: Settings, kafka: str) -> None:
-    """Create the topics before the application starts: Faust ignores missing ones for minutes. Waits for Kafka."""
-    while True:
-        try:
-            await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
-        except BusUnavailable as error:
-            log.warning("waiting for Kafka", error=str(error))
-            await asyncio.sleep(SERVER_RETRY_S)
-        else:
-            return
 
 
 async def _serve(registry: CollectorRegistry, settings: Settings) -> MetricsServer:
