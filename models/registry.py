@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from models.backends.base import BatchStats, OnBatch
+from models.heap import give_large_blocks_back
 from opinion.errors import ModelLoadError
 from opinion.metrics import WorkerMetrics
 from opinion.settings import Settings
@@ -63,6 +64,7 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Torc
     from models.heads import load_heads  # noqa: PLC0415
     from models.reader import Reader  # noqa: PLC0415
 
+    give_large_blocks_back()
     directory = WEIGHTS if settings.model == "default" else Path(settings.model)
     card = read_card(directory)
     if card.encoder.sha256 != encoder.SHA256:

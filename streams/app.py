@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +30,7 @@ def build_app(settings: Settings, *, kafka: str, steps: dict[str, Step], metrics
         settings.names.worker_group,
         broker=[f"aiokafka://{server}" for server in kafka.split(",")],
         store="memory://",
-        datadir=tempfile.gettempdir(),
+        datadir=str(settings.data_dir / "faust"),  # Faust makes folders for tables, of which there are none
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

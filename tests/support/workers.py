@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from opinion.names import Names
 from opinion.records import Counts
@@ -22,6 +24,7 @@ def environment(*, kafka: str, redis_url: str, names: Names, **settings: str) ->
         "YUQING_KAFKA": kafka,
         "YUQING_REDIS": redis_url,
         "YUQING_NAMESPACE": names.namespace,
+        "YUQING_DATA_DIR": str(Path(tempfile.gettempdir()) / "yuqing-tests" / names.namespace),
         "YUQING_SESSION_TIMEOUT_S": "6",
         "YUQING_WORKER_PORT": str(free_port()),
         "YUQING_LOG_LEVEL": "warning",
