@@ -56,7 +56,7 @@ class Reader:
         ModelLoadError: they cannot be loaded, or the device is not there.
     """
 
-    def __init__(self, directory: Path, *, device: str = "auto", threads: int = 0, max_tokens: int = 128, batch_tokens: int = 4096) -> None:
+    def __init__(self, directory: Path, *, device: str = "auto", threads: int = 0, max_tokens: int = 128, batch_tokens: int = 1024) -> None:
         self.device = device_of(device)
         if threads:
             torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from models.backends.base import BatchStats, OnBatch
-from models.heap import give_large_blocks_back
+from models.tuning import make_ready
 from opinion.errors import ModelLoadError
 from opinion.metrics import WorkerMetrics
 from opinion.settings import Settings
@@ -59,12 +59,12 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Torc
     Errors:
         ModelLoadError: the model is missing, damaged, or made for another encoder.
     """
+    make_ready()
     from models import encoder  # noqa: PLC0415 - torch takes seconds: only those who judge pay
     from models.backends.torch_backend import TorchBackend  # noqa: PLC0415
     from models.heads import load_heads  # noqa: PLC0415
     from models.reader import Reader  # noqa: PLC0415
 
-    give_large_blocks_back()
     directory = WEIGHTS if settings.model == "default" else Path(settings.model)
     card = read_card(directory)
     if card.encoder.sha256 != encoder.SHA256:
