@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import faust
 import structlog
@@ -62,6 +63,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
         steps["aggregate"] = AggregateStep(store, dead=dead, clock=clock, metrics=metrics)
     assigned: list[faust.App] = []
     progress = Progress(store, kafka=kafka, group=names.worker_group, metrics=metrics, assigned=lambda: _assignment(assigned))
+    _make_folder(settings.data_dir)
     app = build_app(settings, kafka=kafka, steps=steps, metrics=metrics, finished=progress.finished)
     assigned.append(app)
     server = await _serve(registry, settings)
@@ -75,6 +77,18 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
         await producer.stop()
         await redis.aclose()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the data directory: Faust makes its own folders in it, but not those above.
+
+    Errors:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the data directory {folder} cannot be used: {error.strerror}") from error
 
 
 def _configured_judge(settings: Settings, metrics: WorkerMetrics) -> Judging:
@@ -117,18 +131,27 @@ async def _run_until_signal(app: faust.App, reporter: asyncio.Task[None]) -> int
     start = asyncio.create_task(app.start(), name="faust")
     waiting = asyncio.create_task(stop.wait(), name="stop")
     crash = asyncio.create_task(_crashed(app), name="crash")
-    await asyncio.wait({waiting, crash, reporter}, return_when=asyncio.FIRST_COMPLETED)
+    started = asyncio.create_task(_failed(start), name="start-watch")
+    await asyncio.wait({waiting, crash, started, reporter}, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
     if failed:
-        reason = app.crash_reason or (reporter.exception() if reporter.done() and not reporter.cancelled() else None)
+        reason = app.crash_reason or next((task.exception() for task in (start, reporter) if task.done() and not task.cancelled()), None)
         log.error("the worker broke; a supervisor starts it again", error=repr(reason))
     killer = loop.call_later(STOP_WITHIN_S, os._exit, 1 if failed else 0)
     await app.stop()
-    for task in (start, waiting, crash):
+    tasks = (start, started, waiting, crash)
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(start, waiting, crash, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     killer.cancel()
     return 1 if failed else 0
+
+
+async def _failed(start: asyncio.Task[None]) -> None:
+    """Return when the application could not be started; a start that went well never returns."""
+    await asyncio.wait({start})
+    if start.cancelled() or start.exception() is None:
+        await asyncio.Event().wait()
 
 
 async def _crashed(app: faust.App) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -121,3 +122,9 @@ async def test_worker_stops_when_asked(kafka_address: str, redis_url: str, redis
         async with asyncio.timeout(10):
             assert await process.wait() == 0
     assert await totals(WindowStore(redis, names), SUBJECTS) == Counts(documents=1, total=1, positive=1, polarity_e6=860_000)
+
+
+async def test_a_worker_that_cannot_start_ends_instead_of_hanging(kafka_address: str, redis_url: str, names: Names, tmp_path: Path) -> None:
+    (tmp_path / "faust").touch()  # where Faust wants a folder
+    async with worker(environment(kafka=kafka_address, redis_url=redis_url, names=names, YUQING_DATA_DIR=str(tmp_path))) as process, asyncio.timeout(60):
+        assert await process.wait() == 1
