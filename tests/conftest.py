@@ -8,9 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_sync
+from hypothesis import settings
 
 from opinion.names import Names
 from tests.support.servers import Servers
+
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure; every test has a timeout of its own
+settings.load_profile("steady")
 
 _GIVEN = {key: os.environ.get(key) for key in ("YUQING_KAFKA", "YUQING_REDIS")}
 for _key in [key for key in os.environ if key.startswith("YUQING_")]:

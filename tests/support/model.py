@@ -79,7 +79,8 @@ def tiny_directory(into: Path) -> Path:
     """The tiny model, unpacked under `into`."""
     into.mkdir(parents=True, exist_ok=True)
     packed = into / "tiny.bin"
-    packed.write_bytes(packed_bytes())
+    if not packed.exists():
+        packed.write_bytes(packed_bytes())
     return prepare_model(into, packed=packed, sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
 
 

@@ -87,6 +87,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_callers_at_once_unpack_one_whole_model(tmp_path: Path) -> None:
+    (tmp_path / "tiny.bin").write_bytes(packed_bytes())
     with ThreadPoolExecutor(2) as pool:  # the lock is one of the file, so it holds between processes as between threads
         first, second = pool.map(tiny_directory, [tmp_path, tmp_path])
     assert first == second
