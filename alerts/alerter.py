@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -34,6 +33,7 @@ from opinion.errors import BusUnavailable, ConfigError, Reason, StoreUnavailable
 from opinion.metrics import AlerterMetrics
 from opinion.redis_client import connect
 from opinion.settings import Settings
+from opinion.tasks import end, together
 from opinion.windows import WindowStore
 
 log = structlog.get_logger()
@@ -89,9 +89,7 @@ class Alerter:
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
         try:
             await self._prepare()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._lead(), name="tick")
-                group.create_task(_fail_with(serving), name="api-watch")
+            await together([("tick", self._lead()), ("api-watch", _fail_with(serving))])
         finally:
             server.should_exit = True
             await self._leadership.release()
@@ -123,18 +121,21 @@ class Alerter:
                         await self._tick.run()
                         self._ticked = True
                     elif work:
-                        work = await _ended(work)
+                        await end(*work)
+                        work = []
                 except (StoreUnavailable, BusUnavailable) as error:
                     self._metrics.tick_errors.labels(error.reason.value).inc()
                     log.warning("the windows were not looked at, trying again", error=str(error))
-                    work = await _ended(work)
+                    await end(*work)
+                    work = []
                 except Exception:
                     self._metrics.tick_errors.labels(Reason.UNEXPECTED.value).inc()
                     log.exception("a look at the windows failed in a way nobody thought of, trying again")
-                    work = await _ended(work)
+                    await end(*work)
+                    work = []
                 await asyncio.sleep(self._tick_s)
         finally:
-            await _ended(work)
+            await end(*work)
 
     async def _announce(self) -> None:
         await announce(self._kafka, self._settings.names, enqueue=self._deliverer.enqueue)
@@ -171,14 +172,6 @@ class Alerter:
     async def _sources(self) -> dict[str, Any]:
         rows = await self._redis.hgetall(self._settings.names.sources)
         return {name.decode() if isinstance(name, bytes) else str(name): msgspec.json.decode(value) for name, value in sorted(rows.items())}
-
-
-async def _ended(tasks: list[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-    """Cancel the tasks and wait for their end; an empty list, for the next ones."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return []
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -218,20 +211,8 @@ async def run_alerter(settings: Settings) -> int:
         try:
             await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiting.cancel()
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await _unwrapped(work)
+            await end(waiting, work)
             await redis.aclose()
+        if not work.cancelled():
+            work.result()
     return 0
-
-
-async def _unwrapped(work: asyncio.Task[None]) -> None:
-    """Wait for the task; a group of one error is that error."""
-    try:
-        await work
-    except BaseExceptionGroup as group:
-        for error in group.exceptions:
-            if isinstance(error, ConfigError):
-                raise error from None
-        raise

@@ -23,6 +23,7 @@ from opinion.errors import DeliveryBlocked, DeliveryError, DeliveryGone, Deliver
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names, delivery_id_of
 from opinion.records import Alert, Delivery, DeliveryOutcome
+from opinion.tasks import end
 
 log = structlog.get_logger()
 
@@ -204,9 +205,7 @@ class Deliverer:
                     log.warning("deliveries wait for Redis", error=str(error))
                     await self._sleep(2.0)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await end(*self._running)
 
     async def send_due(self) -> int:
         """Start a try of everything that is due, as far as there is room; returns how many."""

@@ -22,6 +22,7 @@ from opinion.metrics_server import MetricsServer
 from opinion.names import digest
 from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
+from opinion.tasks import end, together
 from scrapers.cursor import CursorStore
 from scrapers.fetch import Fetcher
 from scrapers.health import Health, HealthStore, after_failure, after_success, state_of
@@ -83,7 +84,7 @@ class FeedLoop:
     def __init__(
         self, name: str, feed: Feed, *, poller: Poller, store: HealthStore, metrics: ScraperMetrics, interval_s: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]
     ) -> None:
-        self._name = name
+        self.name = self._name = name
         self._feed = feed
         self._poller = poller
         self._store = store
@@ -190,12 +191,13 @@ class Scraper:
         if not self._feeds:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
         cursors = CursorStore(self._redis, settings.names, source=NAME)
-        async with Fetcher(settings, clock=clock) as fetcher, asyncio.TaskGroup() as group:
+        async with Fetcher(settings, clock=clock) as fetcher:
             poller = Poller(fetcher, Parser(), cursors, self._producer, settings.names, clock=clock)
-            for name, feed in self._feeds.items():
-                loop = FeedLoop(name, feed, poller=poller, store=self._health, metrics=self._metrics, interval_s=settings.poll_interval_s, clock=SystemClock(), sleep=asyncio.sleep)
-                group.create_task(loop.run(), name=f"poll {name}")
-            group.create_task(_for_ever(), name="idle")
+            loops = [
+                FeedLoop(name, feed, poller=poller, store=self._health, metrics=self._metrics, interval_s=settings.poll_interval_s, clock=SystemClock(), sleep=asyncio.sleep)
+                for name, feed in self._feeds.items()
+            ]
+            await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
 
     async def _forget(self) -> None:
         try:
@@ -234,9 +236,7 @@ async def run_scraper(settings: Settings, *, shard: str | None = None) -> int:
         if work.done():
             await work
     finally:
-        for task in (work, waiting):
-            task.cancel()
-        await asyncio.gather(work, waiting, return_exceptions=True)
+        await end(work, waiting)
         await producer.stop()
         await redis.aclose()
         await server.stop()

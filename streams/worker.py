@@ -21,6 +21,7 @@ from opinion.metrics import WorkerMetrics
 from opinion.metrics_server import MetricsServer
 from opinion.redis_client import connect
 from opinion.settings import Settings
+from opinion.tasks import end
 from opinion.windows import WindowStore
 from streams.aggregate import AggregateStep
 from streams.app import build_app
@@ -71,8 +72,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     try:
         return await _run_until_signal(app, reporter)
     finally:
-        reporter.cancel()
-        await asyncio.gather(reporter, return_exceptions=True)
+        await end(reporter)
         await server.stop()
         await producer.stop()
         await redis.aclose()
@@ -139,10 +139,7 @@ async def _run_until_signal(app: faust.App, reporter: asyncio.Task[None]) -> int
         log.error("the worker broke; a supervisor starts it again", error=repr(reason))
     killer = loop.call_later(STOP_WITHIN_S, os._exit, 1 if failed else 0)
     await app.stop()
-    tasks = (start, started, waiting, crash)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(start, started, waiting, crash)
     killer.cancel()
     return 1 if failed else 0
 

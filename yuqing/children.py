@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from opinion.clock import monotonic_s
+from opinion.tasks import end
 from yuqing.embedded.process import die_with_parent, last_words
 
 FIRST_WAIT_S = 1.0
@@ -60,8 +61,7 @@ class Child:
     async def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL when it takes too long."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            await end(self._keeper)
         process = self._process
         if process is None or process.returncode is not None:
             return

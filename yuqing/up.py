@@ -19,6 +19,7 @@ from opinion.bus import create_topics
 from opinion.clock import monotonic_s
 from opinion.errors import ConfigError, ServerFailed
 from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
+from opinion.tasks import end
 from yuqing.children import Child, Echo, restart_wait_s
 from yuqing.embedded.kafka import EmbeddedKafka
 from yuqing.embedded.process import Server, port_is_free
@@ -97,8 +98,7 @@ class Stack:
     async def stop(self) -> None:
         """Stop everything, the processes first so that they can finish with the servers."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await end(self._watch)
         await asyncio.gather(*[child.stop() for child in self.children])
         await asyncio.gather(*[server.stop() for server in self._servers])
         if self._lock is not None:
@@ -214,9 +214,7 @@ async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: 
             _say_where(stack, echo)
             await _show_status(stack, stopping, echo)
     finally:
-        starting.cancel()
-        stopping.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
+        await end(starting, stopping)
         began_s, busy = monotonic_s(), bool(stack.rss_mb())
         if busy:
             echo("stopping")

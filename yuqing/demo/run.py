@@ -25,6 +25,7 @@ from opinion.clock import ScaledClock, SystemClock, monotonic_s
 from opinion.codec import decode
 from opinion.records import ScoredDocument
 from opinion.settings import Feed, Settings, SubscriptionSetting, load_settings
+from opinion.tasks import end
 from yuqing.demo.day import COMPANIES, DAY_AT, OUTLETS, Item, bundled_day
 from yuqing.demo.report import checks, delay_s, latency_lines, render_alert, surge_line
 from yuqing.demo.server import Outside, Told
@@ -66,9 +67,7 @@ async def run_demo(*, speed: float, echo: Echo) -> int:
                 await asyncio.wait({playing, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 code = await playing if playing.done() else DEMO_INTERRUPTED
             finally:
-                for task in (playing, waiting):
-                    task.cancel()
-                await asyncio.gather(playing, waiting, return_exceptions=True)
+                await end(playing, waiting)
                 await stack.stop()
     echo(f"ended after {monotonic_s() - began_s:.0f} s")
     return code
