@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench example lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models example lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: dev ## let ruff mend what it can
 
 bench: dev ## documents per second through the pipeline, against the model alone and bare Faust
 	$(BIN)/python -m tests.bench.pipeline
+
+bench-models: dev ## texts per second of our scorer, against two transformers pipelines and the bare forward pass
+	$(BIN)/python -m tests.bench.models
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml

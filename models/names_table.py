@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from models.company_names import without_form
+from models.company_names import simplified, without_form
 from opinion.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "datasets" / "securities"
@@ -22,16 +22,24 @@ CURATED = FOLDER / "curated.csv"
 ORDINARY_WORDS = FOLDER / "ordinary_words.txt"
 DECOYS = FOLDER / "decoys.txt"
 NOT_TICKERS = FOLDER / "not_tickers.txt"
+TRADES = FOLDER / "trades.txt"
+CHINESE_WORDS = FOLDER / "chinese_words.txt"
 COLUMNS = ("id", "symbol", "name", "name_zh", "aliases", "same_as")
 """Columns of a table; only `id` and one of the names are needed."""
 
 US = ("XNAS:", "XNYS:", "XASE:", "ARCX:", "BATS:")
 """How ids of listings in the United States begin."""
-SURE, LIKELY, WEAK = 0, 1, 2
-"""How much context an alias needs: none; some (written `?alias`); a word of finance beside it, or the company named otherwise (`??alias`).
+SURE, LIKELY, WEAK, LISTED = 0, 1, 2, 3
+"""How much context an alias needs: none; some (written `?alias`); a word of finance beside it, or the company named otherwise (`??alias`);
+an enumeration with companies of its trade, or the company named otherwise (`???alias`).
 
-`-alias` is a name that does not count, `$ABC` a former ticker.
+`-alias` is a name that does not count, `$ABC` a former ticker. Not names but their surroundings: `~word` speaks for the company, `@trade` stands
+for the words of that trade, `!word` speaks against it.
 """
+
+
+AROUND = ("~", "@", "!")
+"""Marks of what is no name."""
 
 
 class Company(Struct, frozen=True):
@@ -47,9 +55,18 @@ class Name(Struct, frozen=True):
     """A name that stands for one company, or for several."""
 
     text: str  # as it is usually written
-    level: int  # SURE, LIKELY or WEAK
+    level: int  # SURE, LIKELY, WEAK or LISTED
     groups: tuple[str, ...]  # more than one: the name alone does not tell which
     fold: bool = False  # may be written with other capitals, as in a headline
+    small: bool = False  # people also write it without capitals
+
+
+class Topic(Struct, frozen=True):
+    """What stands around a company's name where the company is meant, and what where it is not."""
+
+    words: tuple[str, ...] = ()  # products, people and the words of its trades
+    vetoes: tuple[str, ...] = ()
+    trades: tuple[str, ...] = ()
 
 
 class Table(Struct, frozen=True):
@@ -59,6 +76,7 @@ class Table(Struct, frozen=True):
     names: dict[str, Name]  # by the name in lower case
     tickers: dict[str, str]  # symbol in capitals -> id, United States only
     groups: dict[str, tuple[str, ...]]  # group -> ids of its listings, sorted
+    topics: dict[str, Topic]  # by group; only of companies that have one
 
 
 class _Row(Struct):
@@ -77,9 +95,26 @@ def ordinary_words() -> frozenset[str]:
 
 
 @cache
+def company_words() -> frozenset[str]:
+    """Common Chinese words that begin or end inside companies' names, such as `千万` and `科研` in `千万科研`."""
+    return frozenset(_lines(CHINESE_WORDS))
+
+
+@cache
 def decoys() -> frozenset[str]:
     """Phrases that contain a company's name and do not mean it, such as `Apple Valley` or `中国银行业`."""
     return frozenset(_lines(DECOYS))
+
+
+@cache
+def trades() -> dict[str, tuple[str, ...]]:
+    """Trade -> words that people use when they write of it, in English and Chinese."""
+    found = {}
+    for line in TRADES.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            trade, _, words = line.partition(": ")
+            found[trade] = tuple(words.split(";"))
+    return found
 
 
 @cache
@@ -139,7 +174,8 @@ def _table(rows: dict[str, _Row]) -> Table:
         for alias in row.aliases:
             if alias.startswith("$"):
                 tickers.setdefault(alias[1:].upper(), row.id)
-    return Table(companies, _names(rows.values(), groups), tickers, {group: tuple(sorted(ids)) for group, ids in members.items()})
+    listings = {group: tuple(sorted(ids)) for group, ids in members.items()}
+    return Table(companies, _names(rows.values(), groups), tickers, listings, _topics(rows.values(), groups))
 
 
 def _groups(rows: Collection[_Row]) -> dict[str, str]:
@@ -158,14 +194,29 @@ def _groups(rows: Collection[_Row]) -> dict[str, str]:
     return {key: find(key) for key in group}
 
 
+def _topics(rows: Iterable[_Row], groups: dict[str, str]) -> dict[str, Topic]:
+    said: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for alias in row.aliases:
+            if alias[0] in AROUND:
+                said.setdefault(groups[row.id], {mark: [] for mark in AROUND})[alias[0]].append(alias[1:])
+    found = {}
+    for group, by_mark in said.items():
+        if unknown := [trade for trade in by_mark["@"] if trade not in trades()]:
+            raise ConfigError(f"company names, {group}: no trade {unknown[0]} in {TRADES.name}")
+        words = [*by_mark["~"], *(word for trade in by_mark["@"] for word in trades()[trade])]
+        found[group] = Topic(tuple(words), tuple(by_mark["!"]), tuple(by_mark["@"]))
+    return found
+
+
 def _names(rows: Iterable[_Row], groups: dict[str, str]) -> dict[str, Name]:
     found: dict[str, Name] = {}
     for row in rows:
         group = groups[row.id]
-        for text, level in _marked(row).items():
-            key = text.lower()
+        for text, level, small in _marked(row):
+            key = simplified(text.lower())
             if len(key) == len(text):  # else positions in lower case would not be positions in the text
-                found[key] = _joined(found.get(key), Name(text, level, (group,), fold=_foldable(text)))
+                found[key] = _joined(found.get(key), Name(text, level, (group,), fold=_foldable(text), small=small))
     return found
 
 
@@ -173,21 +224,28 @@ def _joined(known: Name | None, new: Name) -> Name:
     """One name said of two rows: of one company, the surer mark holds; of two, the name alone tells neither."""
     if known is None:
         return new
+    fold, small = known.fold or new.fold, known.small or new.small
     if known.groups == new.groups:
-        return Name(known.text, min(known.level, new.level), known.groups, fold=known.fold or new.fold)
-    return Name(known.text, WEAK, tuple(sorted({*known.groups, *new.groups})), fold=known.fold or new.fold)
+        return Name(known.text, min(known.level, new.level), known.groups, fold=fold, small=small)
+    return Name(known.text, WEAK, tuple(sorted({*known.groups, *new.groups})), fold=fold, small=small)
 
 
-def _marked(row: _Row) -> dict[str, int]:
-    """Every name of a row with its level. The last mark of an alias wins; `-alias` takes a name out; a plain name needs no alias."""
-    said = {name.lower(): (name, SURE) for name in (row.name, without_form(row.name), row.name_zh) if len(name) > 1}
+def _marked(row: _Row) -> list[tuple[str, int, bool]]:
+    """Every name of a row with its level, and whether people write it small.
+
+    The last mark of an alias wins; `-alias` takes a name out; a plain name needs no alias. `nvidia` beside `NVIDIA` is the small way of writing it.
+    """
+    said = {name.lower(): (name, SURE, False) for name in (row.name, without_form(row.name), row.name_zh) if len(name) > 1}
     for alias in row.aliases:
         text = alias.lstrip("?-")
+        known = said.get(text.lower())
         if alias.startswith("-"):
             said.pop(text.lower(), None)
-        elif not alias.startswith("$") and text:
-            said[text.lower()] = (text, min(len(alias) - len(text), WEAK))
-    return dict(said.values())
+        elif known and alias.isascii() and alias.islower():
+            said[alias] = (known[0], known[1], True)
+        elif alias[0] not in ("$", *AROUND) and text:
+            said[text.lower()] = (text, min(len(alias) - len(text), LISTED), text.isascii() and text.islower())
+    return list(said.values())
 
 
 def _foldable(text: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
-from models.backends.base import BatchStats, OnBatch
+from models.backends.base import Backend, BatchStats, OnBatch
 from models.tuning import make_ready
 from opinion.errors import ModelLoadError
 from opinion.metrics import WorkerMetrics
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     from models.backends.torch_backend import TorchBackend
     from models.judge import Judge
 
+log = structlog.get_logger()
+
 NAME = "yuqing-e5-small"
 WEIGHTS = Path(__file__).parent / "weights"
 HEADS = "heads.safetensors"
+ADAPTERS = "adapters.safetensors"
 CARD = "card.json"
 
 
@@ -32,8 +37,14 @@ class Card(msgspec.Struct):
     """The parts of a model card that loading relies on."""
 
     name: str
+    adapters_sha256: str
     heads_sha256: str
     encoder: _Encoder
+
+
+def revision_of(adapters_sha256: str, heads_sha256: str) -> str:
+    """The short name of a set of weights."""
+    return hashlib.sha256(f"{adapters_sha256}{heads_sha256}".encode()).hexdigest()[:12]
 
 
 def read_card(directory: Path) -> Card:
@@ -53,14 +64,35 @@ def read_card(directory: Path) -> Card:
         raise ModelLoadError(msg) from error
 
 
-def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> TorchBackend:
-    """The backend of the configured model; unpacks the encoder first where that was not done.
+def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend:
+    """The backend of the configured model, with the classifiers of `sentiment_models` where some are set.
+
+    Errors:
+        ModelLoadError: a model is missing or damaged, was made for another encoder, or has labels that are not known.
+    """
+    base = load_base(settings, on_batch=on_batch)
+    if not settings.sentiment_models:
+        return base
+    from models.backends.classifier import RoutedBackend, SentimentClassifier  # noqa: PLC0415 - see load_base
+
+    loaded = {
+        name: SentimentClassifier(name, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens, on_batch=on_batch)
+        for name in sorted(set(settings.sentiment_models.values()))
+    }
+    for language, name in sorted(settings.sentiment_models.items()):
+        log.info("sentiment is judged by another model", language=language, model=f"{loaded[name].name}@{loaded[name].revision}")
+    return RoutedBackend(base, {language: loaded[name] for language, name in settings.sentiment_models.items()})
+
+
+def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> TorchBackend:
+    """The backend of `model` alone; unpacks the encoder first where that was not done.
 
     Errors:
         ModelLoadError: the model is missing, damaged, or made for another encoder.
     """
     make_ready()
     from models import encoder  # noqa: PLC0415 - torch takes seconds: only those who judge pay
+    from models.adapters import merged_directory  # noqa: PLC0415
     from models.backends.torch_backend import TorchBackend  # noqa: PLC0415
     from models.heads import load_heads  # noqa: PLC0415
     from models.reader import Reader  # noqa: PLC0415
@@ -70,15 +102,16 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Torc
     if card.encoder.sha256 != encoder.SHA256:
         msg = f"{directory} was made for the encoder {card.encoder.name} ({card.encoder.sha256[:12]}), not for {encoder.NAME} ({encoder.REVISION})"
         raise ModelLoadError(msg)
+    base = encoder.prepare_model(settings.models_dir)
     reader = Reader(
-        encoder.prepare_model(settings.models_dir),
+        merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir),
         device=settings.device,
         threads=settings.threads,
         max_tokens=settings.max_tokens,
         batch_tokens=settings.batch_tokens,
     )
-    heads = load_heads(directory / HEADS, sha256=card.heads_sha256, device=reader.device, width=reader.width)
-    return TorchBackend(reader, heads, model=card.name, on_batch=on_batch)
+    heads = load_heads(directory / HEADS, sha256=card.heads_sha256, device=reader.device, hidden=reader.hidden)
+    return TorchBackend(reader, heads, model=card.name, revision=revision_of(card.adapters_sha256, card.heads_sha256), on_batch=on_batch)
 
 
 def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> Judge:
@@ -88,7 +121,7 @@ def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> J
         ModelLoadError: the model cannot be loaded.
         ConfigError: a file of names is missing or not of the right form.
     """
-    from models.entities import Linker  # noqa: PLC0415 - see load_backend
+    from models.entities import Linker  # noqa: PLC0415 - see load_base
     from models.judge import Judge  # noqa: PLC0415
 
     backend = load_backend(settings, on_batch=_counting(metrics) if metrics else None)

@@ -97,12 +97,13 @@ def story_id_of(document: Document) -> str:
     A text of TEXT_ENOUGH_CHARS is known by itself, a shorter one together with its title. What is too short to be known
     (LEAST_SOCIAL_CHARS, LEAST_NEWS_CHARS) is a story of its own, told by this document.
     """
-    key = _key(document)
+    key = told_text(document)
     least = LEAST_SOCIAL_CHARS if PaneKind.of(document.kind) is PaneKind.SOCIAL else LEAST_NEWS_CHARS
     return "st_" + digest(key if len(key) >= least else f"document {document.doc_id}", chars=24)
 
 
-def _key(document: Document) -> str:
+def told_text(document: Document) -> str:
+    """What of a document tells its story, in normal form: its text, with its title where the text is short; at most NORMAL_CHARS."""
     raw = _folded(document.text[:RAW_CHARS])
     text = _squeezed(_without_marks(raw))
     title = _squeezed(_without_marks(_folded(document.title[:RAW_CHARS]))) if document.title else ""

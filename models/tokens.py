@@ -90,6 +90,28 @@ class Tokens:
 
     def pieces(self, text: str) -> Pieces:
         """The ids of one text, and the span of the text that each stands for."""
-        encoding = self._tokenizer.encode(PREFIX + text)
+        return self.all_pieces([text])[0]
+
+    def all_pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """The ids of each text with their spans, in order. Spans cost time: `ids` does without.
+
+        Errors:
+            InferenceError: the tokenizer refused a text of the batch.
+        """
         shift = len(PREFIX)
-        return Pieces(encoding.ids, [(max(0, start - shift), max(0, end - shift)) for start, end in encoding.offsets])
+        try:
+            encodings = self._tokenizer.encode_batch([PREFIX + text for text in texts])
+        except (TypeError, UnicodeEncodeError) as error:
+            msg = f"the tokenizer refused a text: {error}"
+            raise InferenceError(msg) from error
+        return [Pieces(one.ids, [(max(0, start - shift), max(0, end - shift)) for start, end in one.offsets]) for one in encodings]
+
+
+def token_span(spans: Sequence[tuple[int, int]], start: int, *, end: int) -> tuple[int, int] | None:
+    """The tokens [first, last) that stand for the characters [start, end) of a text; None where they were cut off.
+
+    >>> token_span([(0, 0), (0, 5), (5, 11), (0, 0)], 6, end=11)
+    (2, 3)
+    """
+    inside = [index for index, (left, right) in enumerate(spans) if left < end and right > start and right > left]
+    return (inside[0], inside[-1] + 1) if inside else None

@@ -156,6 +156,13 @@ class Names:
         """Hash of the documents that tell a story: digest -> place, `n`, `at`; `:more` beside it holds those past the cap."""
         return self.story_bucket(story_id) + story_id
 
+    def event_bucket(self, part: str) -> str:
+        """What the keys of the event index whose last character is alike begin with: 16 hash tags, as of stories.
+
+        Behind it: `s:<story id>` its event, `d:<document digest>` its event and signature, `b:<digest>` the newest documents with one trait.
+        """
+        return f"{self.prefix}{{event:{part[-1:]}}}:"
+
     def cursor(self, source: str) -> str:
         """Hash feed -> validators and what was seen."""
         return f"{self.prefix}cursor:{source}"

@@ -178,6 +178,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     novelty: float = 1.0  # 1 for the first telling, falling with repeats
     model: str = ""  # `name@revision`
     backend: str = ""
+    embedding: bytes = b""  # of the meaning, signed bytes, for story linking; never printed nor sent
 
 
 class ScoredDocument(Struct, frozen=True, kw_only=True):
@@ -193,12 +194,18 @@ class ScoredDocument(Struct, frozen=True, kw_only=True):
     topic: str
     entities: list[EntityMention] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    story_id: str = ""
+    story_id: str = ""  # the event it tells of, whatever the words and the language; a guess that depends on what was seen before
+    text_id: str = ""  # the text word for word: a function of the document alone, so that panes count by it; empty in old records
     story_size: int = 1
     novelty: float = 1.0
     model: str = ""
     backend: str = ""
     scored_at: Instant
+
+    @property
+    def telling_id(self) -> str:
+        """What panes take for one story."""
+        return self.text_id or self.story_id
 
 
 class Counts(Struct, frozen=True):

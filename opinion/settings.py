@@ -23,6 +23,9 @@ PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
 """Names the configuration file; without it `./yuqing.toml` is read where it exists."""
 
+ROUTED_LANGUAGES = ("en", "zh", "*")
+"""Languages that may have a sentiment model of their own: those we tell apart, and all others."""
+
 _KAFKA_SERVER = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -74,7 +77,7 @@ class Settings(_Strict):
     redis: str | None = Field(None, description="`redis://host:port/db`; empty: `yuqing up` runs a server of its own.")
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="State of the embedded servers, tokens, the unpacked model (500 MB); empty: `yuqing` in `$XDG_DATA_HOME`, else in `~/.local/share`.",
+        description="State of the embedded servers, tokens, the unpacked model (600 MB); empty: `yuqing` in `$XDG_DATA_HOME`, else in `~/.local/share`.",
     )
     model_dir: Path | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
     namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
@@ -82,9 +85,14 @@ class Settings(_Strict):
     replication: int = Field(1, ge=1, le=5, description="Copies of new topics; 3 on a real cluster.")
 
     model: str = Field("default", description="`default` (multilingual-e5-small with our heads) or a directory of the same form.")
+    sentiment_models: dict[str, str] = Field(
+        default_factory=dict,
+        description="Language (en, zh, or * for all others) -> a classifier that judges the sentiment of its texts instead, beside `model`: a directory, or `owner/name` "
+        "of the Hugging Face hub. Costs a second pass per text. In the environment: JSON, or `zh=directory,en=directory`.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; auto takes a GPU when there is one.")
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0: one per core.")
-    max_tokens: int = Field(128, ge=16, le=512, description="Longest text judged, in tokens: title and lead. Cost grows in proportion.")
+    max_tokens: int = Field(256, ge=16, le=512, description="Longest text judged, in tokens: title and lead. Cost grows in proportion.")
     batch_tokens: int = Field(1024, ge=64, description="Most tokens (padding counted) in one forward pass. More gains nothing on a CPU; 16384 on a GPU.")
     batch_documents: int = Field(64, ge=1, le=4096, description="Most records an agent takes at once.")
     batch_wait_s: float = Field(0.2, gt=0, le=1, description="Most seconds to wait for a batch to fill; part of every alert's delay.")
@@ -146,6 +154,28 @@ class Settings(_Strict):
             return value
         return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
 
+    @field_validator("sentiment_models", mode="before")
+    @classmethod
+    def _table(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            return json.loads(value)
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {key.strip(): setting.strip() for key, _, setting in pairs}
+
+    @field_validator("sentiment_models")
+    @classmethod
+    def _languages(cls, value: dict[str, str]) -> dict[str, str]:
+        for language, name in value.items():
+            if language not in ROUTED_LANGUAGES:
+                msg = f"{language!r} is none of {', '.join(ROUTED_LANGUAGES)}"
+                raise ValueError(msg)
+            if not name:
+                msg = f"no model is named for {language!r}"
+                raise ValueError(msg)
+        return value
+
     @property
     def names(self) -> Names:
         """Topics, keys and groups of this installation."""
@@ -200,6 +230,8 @@ def _as_text(value: object) -> str:
         return value.isoformat()
     if isinstance(value, list):
         return json.dumps([_plain(item) for item in value], ensure_ascii=False)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return str(value)
 
 
@@ -254,7 +286,13 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """Without what is "": in the file, as in the environment, that is the same as not set."""
-    return {key: [_given(item) if isinstance(item, dict) else item for item in value] if isinstance(value, list) else value for key, value in values.items() if value != ""}
+    return {key: _inner(value) for key, value in values.items() if value != ""}
+
+
+def _inner(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_inner(item) for item in value]
+    return _given(value) if isinstance(value, dict) else value
 
 
 def _unknown(key: str, known: Iterable[str], *, written: Callable[[str], str] = str) -> str:

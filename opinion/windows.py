@@ -220,7 +220,7 @@ def _row(item: Applied) -> _Row:
         _CODE[document.kind],
         _CLASS[scored.sentiment.label],
         round(scored.polarity * 1_000_000),
-        scored.story_id,
+        scored.telling_id,
         _publisher(document.publisher),
         (document.author_hash or "")[:16],
         digest(document.doc_id, chars=16),

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from models.stories import StoryIndex, novelty, story_id_of
+from models.story_index import EventIndex
+from models.story_link import Signature, signature_of, unpacked
 from opinion.bus import Producer
 from opinion.clock import Clock, epoch_ms
 from opinion.codec import checked, decode, encode
@@ -36,9 +38,20 @@ class ScoreStep:
     """Decode, judge, link stories, publish."""
 
     def __init__(
-        self, judge: Judging, *, stories: StoryIndex, producer: Producer, dead: DeadLetters, names: Names, clock: Clock, metrics: WorkerMetrics, executor: ThreadPoolExecutor
+        self,
+        judge: Judging,
+        *,
+        events: EventIndex,
+        stories: StoryIndex,
+        producer: Producer,
+        dead: DeadLetters,
+        names: Names,
+        clock: Clock,
+        metrics: WorkerMetrics,
+        executor: ThreadPoolExecutor,
     ) -> None:
         self._judge = judge
+        self._events = events
         self._stories = stories
         self._producer = producer
         self._dead = dead
@@ -96,7 +109,8 @@ class ScoreStep:
     async def _with_stories(self, answered: Sequence[tuple[Document, Judgement]]) -> list[ScoredDocument]:
         with self._metrics.inference_duration.labels("stories").time():
             timed = [(document, judgement, *event_time(document), story_id_of(document)) for document, judgement in answered]
-            sizes = await self._stories.observe([(story, document.doc_id, epoch_ms(at)) for document, _, at, _, story in timed])
+            stories = await self._events_of([(document, judgement, epoch_ms(at), text) for document, judgement, at, _, text in timed])
+            sizes = await self._stories.observe([(story, document.doc_id, epoch_ms(at)) for story, (document, _, at, _, _) in zip(stories, timed, strict=True)])
         now = self._clock.now()
         return [
             ScoredDocument(
@@ -110,14 +124,22 @@ class ScoreStep:
                 entities=judgement.entities,
                 subjects=judgement.subjects,
                 story_id=story,
+                text_id=text,
                 story_size=size,
                 novelty=novelty(size),
                 model=judgement.model,
                 backend=judgement.backend,
                 scored_at=now,
             )
-            for (document, judgement, event_at, counted, story), size in zip(timed, sizes, strict=True)
+            for (document, judgement, event_at, counted, text), story, size in zip(timed, stories, sizes, strict=True)
         ]
+
+    async def _events_of(self, told: Sequence[tuple[Document, Judgement, int, str]]) -> list[str]:
+        """The event of each (document, judgement, event ms, text id): the text's own id where the model gave no embedding to compare."""
+        compared = [item for item in told if item[1].embedding]
+        found = await self._events.assign([(document.doc_id, text, _signature(document, judgement, at)) for document, judgement, at, text in compared]) if compared else []
+        events = {document.doc_id: event for (document, _, _, _), event in zip(compared, found, strict=True)}
+        return [events.get(document.doc_id, text) for document, _, _, text in told]
 
     def _count(self, scored: Sequence[ScoredDocument]) -> None:
         age = self._metrics.document_age.labels("scored")
@@ -125,3 +147,7 @@ class ScoreStep:
             self._metrics.scored.labels(*labels).inc(count)
         for item in scored:
             age.observe(max(0.0, (item.scored_at - item.document.fetched_at).total_seconds() / self._clock.speed))
+
+
+def _signature(document: Document, judgement: Judgement, event_ms: int) -> Signature:
+    return signature_of(document, event_ms, [mention.id for mention in judgement.entities], unpacked(judgement.embedding))

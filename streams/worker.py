@@ -15,6 +15,7 @@ from faust.exceptions import ConsumerNotStarted
 from prometheus_client import CollectorRegistry
 
 from models.stories import RedisStoryIndex
+from models.story_index import RedisEventIndex
 from opinion.bus import Producer, wait_for_topics
 from opinion.errors import ConfigError
 from opinion.metrics import WorkerMetrics
@@ -59,7 +60,17 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     dead = DeadLetters(producer, names, clock=clock, metrics=metrics)
     steps: dict[str, Step] = {}
     if judge is not None and "score" in settings.agents:
-        steps["score"] = ScoreStep(judge, stories=RedisStoryIndex(redis, names), producer=producer, dead=dead, names=names, clock=clock, metrics=metrics, executor=executor)
+        steps["score"] = ScoreStep(
+            judge,
+            events=RedisEventIndex(redis, names),
+            stories=RedisStoryIndex(redis, names),
+            producer=producer,
+            dead=dead,
+            names=names,
+            clock=clock,
+            metrics=metrics,
+            executor=executor,
+        )
     if "aggregate" in settings.agents:
         steps["aggregate"] = AggregateStep(store, dead=dead, clock=clock, metrics=metrics)
     assigned: list[faust.App] = []

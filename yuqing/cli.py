@@ -143,6 +143,40 @@ def score(file: IO[bytes], *, model: str | None, backend: str, device: str | Non
 
 
 @main.command()
+@click.argument("config", type=click.Path())
+@click.option("--out", type=click.Path(file_okay=False), help="Folder of this run; default: `runs/<name>-<time>`.")
+def train(config: str, out: str | None) -> None:
+    """Fine-tune the model as CONFIG (TOML) says; `models/training/default.toml` is what the shipped weights were made with."""
+    from yuqing.training import train_model
+
+    train_model(config, out, settings=_settings(), echo=_say)
+
+
+@main.command()
+@click.argument("dataset", type=click.Path())
+@click.option("--model", help="`default` or a directory; default: the setting `model`.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs.")
+@click.option("--out", type=click.Path(file_okay=False), help="Folder for report.json and report.png; default: `evaluation-<name of the set>`.")
+@click.option("--text-column", help="Default: `text`, with `title` before it where there is one.")
+@click.option("--label-column", help="Where the sentiment is; default: `sentiment`, else `label`.")
+@click.option("--topic-column", help="Default: `topic`.")
+@click.option("--labels", metavar="NAMES", help="What the labels 0, 1, .. stand for where they are numbers: `negative,neutral,positive`.")
+@click.option("--limit", type=click.IntRange(min=1), help="The first so many rows only.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: the report as report.json has it.")
+def evaluate(dataset: str, *, model: str | None, device: str | None, out: str | None, labels: str | None, limit: int | None, as_json: bool, **columns: str | None) -> None:
+    """A classification report on DATASET: CSV or JSON Lines (`text`, `sentiment` or `label`, `topic`, optional `title`, `kind`, `lang`), or one of them and .gz."""
+    settings = _settings(model=model, device=device)
+    from pathlib import Path
+
+    from models.training.labelled import Columns
+    from yuqing.evaluate import run_evaluation
+
+    names = tuple(name.strip() for name in labels.split(",")) if labels else ()
+    found = Columns(text=columns["text_column"], label=columns["label_column"], topic=columns["topic_column"], names=names)
+    run_evaluation(Path(dataset), out=Path(out) if out else None, columns=found, limit=limit, settings=settings, stdout=sys.stdout, as_json=as_json)
+
+
+@main.command()
 @click.argument("source")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--url", default="", help="Where the body came from: resolves relative links, names the publisher.")

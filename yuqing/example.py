@@ -23,6 +23,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Model and workers": (
         "agents",
         "model",
+        "sentiment_models",
         "model_dir",
         "device",
         "threads",
@@ -121,6 +122,8 @@ def toml(value: object) -> str:
         return _number(value)
     if isinstance(value, list):
         return f"[{', '.join(toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)} = {toml(item)}' for key, item in value.items())}}}"
     if value is None or isinstance(value, str | Path):
         return json.dumps(str(value or ""), ensure_ascii=False)
     raise TypeError(f"no TOML for {value!r}")

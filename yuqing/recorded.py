@@ -164,14 +164,14 @@ class _Told:
     def take(self, scored: ScoredDocument) -> None:
         document, event_ms = scored.document, epoch_ms(scored.event_at)
         day = telling_day(document, scored.event_at)
-        if self.documents.setdefault((day, document.doc_id), scored.story_id) != scored.story_id:
+        if self.documents.setdefault((day, document.doc_id), scored.telling_id) != scored.telling_id:
             return  # an edit of a document that was counted: it counts once
         negative = scored.sentiment.label == "negative"
         telling = event_ms, digest(document.doc_id), negative
-        key = day, scored.story_id, document.publisher
+        key = day, scored.telling_id, document.publisher
         self.tellings[key] = min(self.tellings.get(key, telling), telling)
         if negative:
-            self.negatives.append((event_ms // 1000, scored.story_id, document.publisher, document.author_hash or ""))
+            self.negatives.append((event_ms // 1000, scored.telling_id, document.publisher, document.author_hash or ""))
 
     def track(self) -> Track:
         """The panes that hold a telling."""

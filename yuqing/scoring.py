@@ -11,6 +11,8 @@ import msgspec
 
 from models.registry import load_judge
 from models.stories import MemoryStoryIndex, novelty, story_id_of
+from models.story_index import MemoryEventIndex
+from models.story_link import signature_of, unpacked
 from opinion.clock import epoch_ms
 from opinion.codec import checked
 from opinion.errors import InvalidRecord, PoisonText, RecordError
@@ -46,7 +48,7 @@ def score_lines(lines: Iterable[bytes], out: IO[bytes], *, settings: Settings, e
         ModelLoadError: the model cannot be loaded.
     """
     judge = load_judge(settings)
-    index = MemoryStoryIndex()
+    index, events = MemoryStoryIndex(), MemoryEventIndex()
     failed = 0
     for chunk in _chunks(lines):
         documents = [_document(number, line) for number, line in chunk]
@@ -58,7 +60,7 @@ def score_lines(lines: Iterable[bytes], out: IO[bytes], *, settings: Settings, e
                 out.write(msgspec.json.encode({"line": number, "error": str(answer), "reason": answer.reason.value}) + b"\n")
                 continue
             document = cast("Document", document)
-            fields = msgspec.structs.asdict(_with_story(answer, document, index) if stories else answer)
+            fields = msgspec.structs.asdict(_with_story(answer, document, events=events, index=index) if stories else answer)
             if explain:
                 fields["evidence"] = judge.explain(document)
             out.write(msgspec.json.encode(_printed(fields, stories=stories)) + b"\n")
@@ -67,12 +69,15 @@ def score_lines(lines: Iterable[bytes], out: IO[bytes], *, settings: Settings, e
 
 
 def _printed(fields: dict[str, Any], *, stories: bool) -> dict[str, Any]:
-    return fields if stories else {key: value for key, value in fields.items() if key not in {"story_id", "story_size", "novelty"}}
+    hidden = {"embedding"} if stories else {"embedding", "story_id", "story_size", "novelty"}
+    return {key: value for key, value in fields.items() if key not in hidden}
 
 
-def _with_story(judgement: Judgement, document: Document, index: MemoryStoryIndex) -> Judgement:
-    story = story_id_of(document)
-    (size,) = asyncio.run(index.observe([(story, document.doc_id, epoch_ms(event_time(document)[0]))]))
+def _with_story(judgement: Judgement, document: Document, *, events: MemoryEventIndex, index: MemoryStoryIndex) -> Judgement:
+    at = epoch_ms(event_time(document)[0])
+    signature = signature_of(document, at, [mention.id for mention in judgement.entities], unpacked(judgement.embedding))
+    (story,) = asyncio.run(events.assign([(document.doc_id, story_id_of(document), signature)]))
+    (size,) = asyncio.run(index.observe([(story, document.doc_id, at)]))
     return msgspec.structs.replace(judgement, story_id=story, story_size=size, novelty=novelty(size))
 
 

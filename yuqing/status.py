@@ -93,6 +93,8 @@ def _shown(key: str, settings: Settings) -> str:
     if key == "subscriptions":
         return ", ".join(subscription.name for subscription in settings.subscriptions)
     value = getattr(settings, key)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items())
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 

@@ -24,6 +24,7 @@ class ModelInput(Struct, frozen=True):
     text: str
     kind: DocumentKind = DocumentKind.NEWS
     lang: str = "und"  # BCP 47
+    names: tuple[tuple[int, int], ...] = ()  # [start, end) in `title + newline + text`: a name of each company to judge by itself
 
 
 class Scores(NamedTuple):
@@ -32,6 +33,7 @@ class Scores(NamedTuple):
     sentiment: Floats  # (N, 3), calibrated, rows sum to 1; columns are SENTIMENTS
     topics: Floats  # (N, 20), calibrated, rows sum to 1; columns are records.TOPICS
     embedding: Floats  # (N, 384), rows of length 1
+    entities: Sequence[Floats]  # N of (names, 3), as `sentiment`; a row is NaN where the name lies beyond what the model reads
 
 
 class BatchStats(Struct, frozen=True):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from models.backends.base import SENTIMENTS, Floats, ModelInput, OnBatch, Scores
-from models.heads import Heads, Pooled, groups_of, with_register
-from models.reader import Reader
+from models.heads import Heads, groups_of, with_register
+from models.reader import Reader, Reading
 from opinion.errors import InferenceError
 from opinion.records import TOPICS
 
@@ -20,10 +19,10 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, reader: Reader, heads: Heads, *, model: str, on_batch: OnBatch | None = None) -> None:
+    def __init__(self, reader: Reader, heads: Heads, *, model: str, revision: str, on_batch: OnBatch | None = None) -> None:
         self._reader, self._heads, self._on_batch = reader, heads, on_batch
         self.device = reader.device.type
-        self.model, self.revision = model, heads.revision
+        self.model, self.revision = model, revision
 
     def score(self, inputs: Sequence[ModelInput]) -> Scores:
         """The scores of each input, in order.
@@ -31,24 +30,35 @@ class TorchBackend:
         Errors:
             InferenceError: the pass failed (retryable).
         """
-        answer = Scores(*(np.zeros((len(inputs), width), np.float32) for width in (len(SENTIMENTS), len(TOPICS), self._reader.hidden)))
+        sentiment, topics, embedding = (np.zeros((len(inputs), width), np.float32) for width in (len(SENTIMENTS), len(TOPICS), self._reader.hidden))
+        entities: list[Floats] = [np.full((len(item.names), len(SENTIMENTS)), np.nan, np.float32) for item in inputs]
         for reading in self._reader.read(inputs):
-            scores = self._judged(reading.pooled, [inputs[index] for index in reading.indices])
-            for whole, part in zip(answer, scores, strict=True):
-                whole[reading.indices] = part
+            *whole, named = self._judged(reading, [inputs[index] for index in reading.indices])
+            for kept, part in zip((sentiment, topics, embedding), whole, strict=True):
+                kept[reading.indices] = part
+            for (row, which), probabilities in zip(reading.names, named, strict=True):
+                entities[reading.indices[row]][which] = probabilities
             if self._on_batch is not None:
                 self._on_batch(reading.stats)
-        return answer
+        return Scores(sentiment, topics, embedding, entities)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the pieces that the model reads lie in `text`: [start, end), in order, blanks left out."""
         return self._reader.spans(text)
 
-    def _judged(self, pooled: Pooled, inputs: Sequence[ModelInput]) -> list[Floats]:
+    def _judged(self, reading: Reading, inputs: Sequence[ModelInput]) -> list[Floats]:
+        """Sentiment, topics and embedding of each text, and the sentiment of each name."""
+        heads, pooled = self._heads, reading.pooled
         with torch.inference_mode():
             groups = groups_of(inputs, pooled.features.device)
             features = with_register(pooled.features, groups)
-            answers = (self._heads.sentiment.probabilities(features, groups), self._heads.topics.probabilities(features, groups), functional.normalize(pooled.mean, dim=1))
+            rows = torch.tensor([row for row, _ in reading.names], dtype=torch.long, device=groups.device)
+            answers = (
+                heads.sentiment.probabilities(features, groups),
+                heads.topics.probabilities(features, groups),
+                heads.embedded(pooled.features),
+                heads.entity.probabilities(torch.cat([pooled.spans, features[rows]], dim=1), groups[rows]),
+            )
         scores: list[Floats] = [answer.float().cpu().numpy() for answer in answers]
         if not all(np.isfinite(part).all() for part in scores):
             msg = f"the forward pass of {len(inputs)} texts gave no finite numbers"

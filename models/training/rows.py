@@ -8,7 +8,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ DATASETS = Path(__file__).parents[1] / "datasets"
 TWITTER_SENTIMENTS = ("negative", "positive", "neutral")
 """Label order of twitter-financial-news-sentiment: 0 bearish, 1 bullish, 2 neutral."""
 
-_DECISION = re.compile(r""": ['"](positive|neutral|negative)['"]""")
+_DECISION = re.compile(r"""['"]([^{}]+?)['"]: ['"](positive|neutral|negative)['"](?:, |\})""")
 
 
 class Row(Struct, frozen=True):
@@ -33,11 +33,12 @@ class Row(Struct, frozen=True):
     sentiment: int | None = None  # index into SENTIMENTS; None where not labelled
     topic: int | None = None  # index into records.TOPICS; None where not labelled
     evaluation: bool = False  # of a published validation split: never trained on
+    entities: tuple[tuple[int, int, int], ...] = ()  # start, end of a name in the text, and what is said of it: index into SENTIMENTS
 
     @property
     def input(self) -> ModelInput:
         """The row as the model sees it."""
-        return ModelInput("", self.text, self.kind, self.lang)
+        return ModelInput("", self.text, self.kind, self.lang, tuple((start, end) for start, end, _ in self.entities))
 
 
 def all_rows() -> list[Row]:
@@ -66,29 +67,59 @@ def _register(number: int, split: str) -> DocumentKind:
 
 
 def sentfin() -> Iterator[Row]:
-    """Headlines of SEntFiN whose entities all have the same label."""
+    """Headlines of SEntFiN with the sentiment of each entity; one for the whole where all agree."""
     for record in _csv(DATASETS / "sentfin" / "SEntFiN.csv.gz"):
-        labels = decisions(record["Decisions"])
-        if len(labels) == 1:
-            yield Row("sentfin", _plain(record["Title"]), DocumentKind.NEWS, "en", sentiment=SENTIMENTS.index(labels.pop()))
+        text = _plain(record["Title"])
+        found = decisions(record["Decisions"])
+        labels = {label for _, label in found}
+        whole = SENTIMENTS.index(next(iter(labels))) if len(labels) == 1 else None
+        yield Row("sentfin", text, DocumentKind.NEWS, "en", sentiment=whole, entities=placed(text, [(_plain(name), SENTIMENTS.index(label)) for name, label in found]))
 
 
-def decisions(field: str) -> set[str]:
-    r"""The labels in a `Decisions` field: a dict literal whose entity names may hold any quote, so that only a pattern reads them all.
+def decisions(field: str) -> list[tuple[str, str]]:
+    r"""The names and labels in a `Decisions` field: a dict literal whose names may hold any quote, so that only a pattern reads them all.
 
-    >>> sorted(decisions("{'Osian's Art Fund': 'negative', \"Moody's\": 'neutral'}"))
-    ['negative', 'neutral']
+    >>> decisions("{'Osian's Art Fund': 'negative', \"Moody's\": 'neutral'}")
+    [("Osian's Art Fund", 'negative'), ("Moody's", 'neutral')]
     """
-    return set(_DECISION.findall(field))
+    return _DECISION.findall(field)
+
+
+def placed(text: str, entities: Iterable[tuple[str, int]]) -> tuple[tuple[int, int, int], ...]:
+    """Where each name stands in the text (its first place, in any case of letters), with its label; names that do not occur are left out.
+
+    >>> placed("Bank of Bank", [("bank", 2), ("Other", 0)])
+    ((0, 4, 2),)
+    """
+    found = []
+    for name, label in entities:
+        match = re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", text, re.IGNORECASE) or re.search(re.escape(name), text, re.IGNORECASE)
+        if match:
+            found.append((*match.span(), label))
+    return tuple(found)
 
 
 def synthetic() -> Iterator[Row]:
     """Rows written for this project."""
     for path in sorted((DATASETS / "synthetic").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            topic = TOPICS.index(record["topic"]) if record["topic"] else None
-            yield Row("synthetic", record["text"], DocumentKind(record["kind"]), record["lang"], sentiment=SENTIMENTS.index(record["sentiment"]), topic=topic)
+        yield from written(path)
+
+
+def apart() -> Iterator[Row]:
+    """Rows written for this project that no model is trained on, each with its file's name as data set."""
+    for path in sorted((DATASETS / "synthetic" / "apart").glob("*.jsonl")):
+        yield from written(path, dataset=path.stem)
+
+
+def written(path: Path, *, dataset: str = "synthetic") -> Iterator[Row]:
+    """The rows of one JSON Lines file: `text`, `kind`, `lang`, and `sentiment` and `topic`, or `entities` with a sentiment each."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        entities = [(one["name"], SENTIMENTS.index(one["sentiment"])) for one in record.get("entities", ())]
+        labels = {label for _, label in entities} if entities else {SENTIMENTS.index(record["sentiment"])}
+        topic = TOPICS.index(record["topic"]) if record.get("topic") else None
+        whole = labels.pop() if len(labels) == 1 else None
+        yield Row(dataset, record["text"], DocumentKind(record["kind"]), record["lang"], whole, topic, entities=placed(record["text"], entities))
 
 
 def _plain(text: str) -> str:

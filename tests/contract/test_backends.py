@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
 
 from models.backends.base import Backend, BatchStats, ModelInput, OnBatch
+from models.backends.classifier import RoutedBackend, SentimentClassifier
 from models.backends.torch_backend import TorchBackend
 from models.heads import Heads
 from models.reader import Reader, device_of
 from opinion.errors import InferenceError, ModelLoadError
 from opinion.records import DocumentKind
+from tests.support.classifier import tiny_classifier
 from tests.support.model import random_heads, tiny_reader
 
 Build = Callable[[Reader, Heads, OnBatch | None], Backend]
 
 
 def _torch(reader: Reader, heads: Heads, on_batch: OnBatch | None) -> Backend:
-    return TorchBackend(reader, heads, model="tiny", on_batch=on_batch)
+    return TorchBackend(reader, heads, model="tiny", revision="r1", on_batch=on_batch)
 
 
-BACKENDS: dict[str, Build] = {"torch": _torch}
+@cache
+def _classifier() -> SentimentClassifier:
+    with TemporaryDirectory() as folder:
+        return SentimentClassifier(str(tiny_classifier(Path(folder) / "tiny-bert")), device="cpu", threads=1, max_tokens=64)
+
+
+def _routed(reader: Reader, heads: Heads, on_batch: OnBatch | None) -> Backend:
+    return RoutedBackend(_torch(reader, heads, on_batch), {"zh": _classifier()})
+
+
+BACKENDS: dict[str, Build] = {"torch": _torch, "routed": _routed}
 
 ODD = ["", " ", "\n\t\u200b", "a", "涨", "🚀" * 50, "x" * 100_000, "\x00\x01", "a\ud800b", "</s><s>", "é" * 500, "\u202e right to left", "公司亏损，股跌停。" * 300]
 
@@ -37,7 +51,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
 @pytest.fixture(params=BACKENDS)
 def build(request: pytest.FixtureRequest, reader: Reader) -> Callable[..., Backend]:
     def built(on_batch: OnBatch | None = None) -> Backend:
-        return BACKENDS[request.param](reader, random_heads(reader.width), on_batch)
+        return BACKENDS[request.param](reader, random_heads(reader.hidden), on_batch)
 
     return built
 
@@ -74,7 +88,7 @@ def test_title_and_text_are_read_together(build: Callable[..., Backend]) -> None
 
 def test_nothing_in_nothing_out(build: Callable[..., Backend]) -> None:
     scores = build().score([])
-    assert [len(part) for part in scores] == [0, 0, 0]
+    assert [len(part) for part in scores] == [0, 0, 0, 0]
 
 
 def test_every_pass_is_reported_and_within_the_token_budget(build: Callable[..., Backend]) -> None:
@@ -102,12 +116,55 @@ def test_a_failing_pass_is_an_inference_error(build: Callable[..., Backend], rea
 
 
 def test_numbers_that_are_not_finite_are_an_inference_error(build: Callable[..., Backend], reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    def layers(ids: torch.Tensor, real: torch.Tensor) -> list[torch.Tensor]:
+    def layers(ids: torch.Tensor, real: torch.Tensor, kinds: torch.Tensor) -> list[torch.Tensor]:
         return [torch.full((*ids.shape, reader.hidden), torch.nan)] * 12
 
     monkeypatch.setattr(reader._encoder, "layers", layers)
     with pytest.raises(InferenceError, match="no finite numbers"):
         build().score([ModelInput("", "x")])
+
+
+def test_each_name_is_judged_by_itself_and_one_cut_off_is_not(build: Callable[..., Backend]) -> None:
+    text = "acme wins the order that zeta lost. " + "more of it " * 200 + "omega"
+    given = [ModelInput("", "nothing named"), ModelInput("", text, names=((0, 4), (25, 29), (len(text) - 5, len(text)))), ModelInput("acme", "beats zeta", names=((11, 15),))]
+    scores = build().score(given)
+    assert [one.shape for one in scores.entities] == [(0, 3), (3, 3), (1, 3)]
+    first, second, cut = scores.entities[1]
+    assert first.sum() == pytest.approx(1, abs=1e-5)
+    assert not np.allclose(first, second)
+    assert np.isnan(cut).all()
+    alone = build().score(given[1:2])
+    assert np.allclose(alone.entities[0][:2], scores.entities[1][:2], atol=0.02)
+
+
+def test_the_kind_of_a_document_is_an_input(tmp_path: Path, build: Callable[..., Backend]) -> None:
+    news, social = build().score([ModelInput("", "shares fall", kind) for kind in (DocumentKind.NEWS, DocumentKind.SOCIAL)]).sentiment
+    assert not np.allclose(news, social, atol=1e-4)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved(build: Callable[..., Backend], reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rows = reader._encoder.layers, []
+
+    def layers(ids: torch.Tensor, real: torch.Tensor, kinds: torch.Tensor) -> Iterator[torch.Tensor]:
+        rows.append(len(ids))
+        if len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(ids, real, kinds)
+
+    given = inputs([f"text {number}" for number in range(10)])
+    expected = build().score(given)
+    monkeypatch.setattr(reader._encoder, "layers", layers)
+    assert np.allclose(build().score(given).sentiment, expected.sentiment, atol=0.02)
+    assert max(rows) > 3
+
+
+def test_one_text_that_does_not_fit_the_memory_is_an_inference_error(build: Callable[..., Backend], reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def layers(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(reader._encoder, "layers", layers)
+    with pytest.raises(InferenceError, match=r"one text of .* tokens does not fit"):
+        build().score(inputs(["a", "b"]))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

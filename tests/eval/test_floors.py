@@ -1,62 +1,51 @@
-"""The shipped model on a pinned sample of rows that it was not fitted on. A floor lies slightly under what was measured, for processors that round otherwise."""
+"""The shipped model, as it runs, on rows that it was not fitted on. A floor lies slightly under what was measured, for processors that round otherwise."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import pytest
 
-from models.backends.base import Backend, BatchStats, Scores
-from models.heads import GROUPS, group_of
+from models.backends.base import Backend, BatchStats, Floats, Scores
 from models.registry import load_backend
-from models.training.clusters import clusters_of, position
-from models.training.measure import calibration_error, macro_f1
-from models.training.probe import MEASURED_BELOW
-from models.training.rows import Row, all_rows
+from models.training.finish import set_of
+from models.training.measure import Quality, quality
+from models.training.rows import Row
+from models.training.run import material
+from models.training.split import Part
 from opinion.settings import Settings
 from tests.support.model import UNPACKED
 
-pytestmark = pytest.mark.eval
+pytestmark = [pytest.mark.eval, pytest.mark.timeout(900)]
 
-PER_SET = 150
-"""Rows of each set: all together are judged in about ten seconds on two cores."""
-SAMPLE_SHA256 = "e1c554d5fd26a718f42c7d8b35c6cd9edec3233d70fce577746b086ada75f435"
+ROWS_SHA256 = ""
 
-FLOORS = {
-    ("sentiment", "twitter-financial-sentiment"): (0.88, 0.11),  # 0.900, 0.084
-    ("sentiment", "sentfin"): (0.86, 0.09),  # 0.880, 0.061
-    ("sentiment", "en news"): (0.76, 0.10),  # 0.791, 0.074
-    ("sentiment", "zh news"): (0.86, 0.11),  # 0.884, 0.085
-    ("sentiment", "zh social"): (0.79, 0.11),  # 0.813, 0.083
-    ("topic", "twitter-financial-topic"): (0.73, 0.13),  # 0.753, 0.108
-    ("topic", "en news"): (0.59, 0.18),  # 0.627, 0.154
-    ("topic", "zh news"): (0.80, 0.12),  # 0.824, 0.095
-    ("topic", "zh social"): (0.59, 0.12),  # 0.614, 0.094
-}
-"""(head, set) -> least accuracy, greatest calibration error; beside each what was measured on two cores in float32."""
+
+class Floor(NamedTuple):
+    """Least accuracy and macro F1, greatest calibration error."""
+
+    accuracy: float
+    macro_f1: float
+    ece: float
+
+
+FLOORS: dict[tuple[str, str], Floor] = {}
+"""(head, set) -> floor; beside each what was measured on two cores in bfloat16."""
 
 
 @cache
-def sample() -> dict[str, list[Row]]:
-    """Per set, the rows nearest the beginning of the held-out order."""
-    rows = all_rows()
-    clusters = clusters_of([row.text for row in rows], openings=[index for index, row in enumerate(rows) if row.dataset == "synthetic" and row.lang == "zh"])
-    sets: dict[str, list[tuple[float, int]]] = {}
-    for index, row in enumerate(rows):
-        place = position(rows[clusters[index]].text)
-        if row.evaluation or (place < MEASURED_BELOW and row.dataset in ("sentfin", "synthetic")):
-            lang, register = GROUPS[group_of(row.input)]
-            name = f"{lang} {register}" if row.dataset == "synthetic" else row.dataset
-            sets.setdefault(name, []).append((hash_of(row), index))
-    return {name: [rows[index] for _, index in sorted(found)[:PER_SET]] for name, found in sets.items()}
-
-
-def hash_of(row: Row) -> float:
-    """The row's own place in [0, 1)."""
-    return int.from_bytes(hashlib.sha256(row.text.encode()).digest()[:4], "big") / 2**32
+def measured_rows() -> dict[str, list[Row]]:
+    """Per set, the rows that are only measured."""
+    rows, parts = material()
+    sets: dict[str, list[Row]] = {}
+    for row, part in zip(rows, parts, strict=True):
+        if part is Part.MEASURE:
+            sets.setdefault(set_of(row), []).append(row)
+    return sets
 
 
 @pytest.fixture(scope="module")
@@ -71,32 +60,39 @@ def backend(passes: list[BatchStats]) -> Backend:
 
 @pytest.fixture(scope="module")
 def judged(backend: Backend) -> dict[str, Scores]:
-    return {name: backend.score([row.input for row in rows]) for name, rows in sample().items()}
+    return {name: backend.score([row.input for row in rows]) for name, rows in measured_rows().items()}
 
 
-def test_the_sample_is_the_pinned_one() -> None:
-    assert hashlib.sha256(msgspec.json.encode(sample())).hexdigest() == SAMPLE_SHA256
+def test_the_rows_are_the_pinned_ones() -> None:
+    assert hashlib.sha256(msgspec.json.encode(measured_rows())).hexdigest() == ROWS_SHA256
 
 
 @pytest.mark.parametrize(("head", "name"), FLOORS)
 def test_scores_hold_their_floors(judged: dict[str, Scores], head: str, name: str) -> None:
-    rows, scores = sample()[name], judged[name]
-    labels = np.array([-1 if (label := getattr(row, head)) is None else label for row in rows])
-    probabilities = scores.sentiment if head == "sentiment" else scores.topics
-    best, known = probabilities.argmax(1), labels >= 0
-    right = best[known] == labels[known]
-    accuracy, error = float(right.mean()), calibration_error(probabilities[known].max(1), right)
-    floor, ceiling = FLOORS[head, name]
-    assert accuracy >= floor, f"{head} on {name}: accuracy {accuracy:.3f} of {known.sum()} rows, macro F1 {macro_f1(best[known], labels[known]):.3f}, calibration error {error:.3f}"
-    assert error <= ceiling, f"{head} on {name}: calibration error {error:.3f}"
+    found, floor = quality_of(measured_rows()[name], judged[name], head=head), FLOORS[head, name]
+    assert found.accuracy >= floor.accuracy, f"{head} on {name}: {found}"
+    assert found.macro_f1 >= floor.macro_f1, f"{head} on {name}: {found}"
+    assert found.ece <= floor.ece, f"{head} on {name}: {found}"
+
+
+def quality_of(rows: list[Row], scores: Scores, *, head: str) -> Quality:
+    """How good one head's answers are on the rows that are labelled for it."""
+    if head == "entity":
+        given = np.concatenate(list(scores.entities))
+        labels = np.array([label for row in rows for _, _, label in row.entities])
+        read = np.isfinite(given).all(1)
+        return quality(given[read], labels[read])
+    answers: Floats = scores.sentiment if head == "sentiment" else scores.topics
+    labels = np.array([-1 if (label := row.sentiment if head == "sentiment" else row.topic) is None else label for row in rows])
+    return quality(answers[labels >= 0], labels[labels >= 0])
 
 
 def test_the_real_model_answers_alike_in_a_batch_and_alone(backend: Backend, judged: dict[str, Scores]) -> None:
-    for name, rows in sample().items():
+    for name, rows in measured_rows().items():
         for index in (0, len(rows) // 2):
             alone = backend.score([rows[index].input])
-            assert np.abs(alone.sentiment[0] - judged[name].sentiment[index]).max() < 0.03
-            assert alone.embedding[0] @ judged[name].embedding[index] > 0.999
+            assert np.abs(alone.sentiment[0] - judged[name].sentiment[index]).max() < 0.05
+            assert alone.embedding[0] @ judged[name].embedding[index] > 0.995
 
 
 @pytest.mark.parametrize(
@@ -104,10 +100,20 @@ def test_the_real_model_answers_alike_in_a_batch_and_alone(backend: Backend, jud
     [
         ("Regulators fine the bank $2 billion over money laundering failures", "en", "negative"),
         ("Company raises full-year guidance after record quarterly profit", "en", "positive"),
+        ("The company has its headquarters in Turku and employs 214 people.", "en", "neutral"),
         ("公司因财务造假被证监会立案调查，股价跌停", "zh-Hans", "negative"),
         ("公司净利润同比大幅增长35%，创历史新高", "zh-Hans", "positive"),
+        ("公司將於11月28日召開股東大會", "zh-Hant", "neutral"),
+        ("公司因財務造假被證監會立案調查，股價跌停", "zh-Hant", "negative"),
     ],
 )
 def test_plain_cases_are_judged_right(backend: Backend, text: str, lang: str, label: str) -> None:
-    row = Row("", text, sample()["sentfin"][0].kind, lang)
+    row = Row("", text, measured_rows()["sentfin, held out"][0].kind, lang)
     assert ("negative", "neutral", "positive")[int(backend.score([row.input]).sentiment[0].argmax())] == label
+
+
+def test_winner_and_loser_of_one_text_are_told_apart(backend: Backend) -> None:
+    text = "Acme wins the contract that Zenith had hoped for, Zenith shares plunge 20%"
+    row = Row("", text, measured_rows()["sentfin, held out"][0].kind, "en", entities=((0, 4, 2), (29, 35, 0)))
+    (own,) = backend.score([row.input]).entities
+    assert [int(one.argmax()) for one in own] == [2, 0]

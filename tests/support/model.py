@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.encoder import prepare_model
-from models.heads import GROUPS, Head, Heads, heads_bytes, heads_from
+from models.heads import GROUPS, HEAD_NAMES, Head, Heads, heads_bytes, heads_from, widths_of
 from models.reader import Reader
 
 UNPACKED = Path(__file__).parents[2] / "build" / "models"
@@ -84,20 +84,39 @@ def tiny_directory(into: Path) -> Path:
     return prepare_model(into, packed=packed, sha256=hashlib.sha256(packed.read_bytes()).hexdigest())
 
 
-def random_heads(width: int, *, hidden: int = 8) -> Heads:
-    """Heads of random weights, temperatures 1, for features of that width."""
-    generator = torch.Generator().manual_seed(3)
+def random_heads(hidden: int, *, inner: int = 8) -> Heads:
+    """Heads of random weights, temperatures 1, for an encoder of that width."""
+    return heads_from(random_heads_bytes(hidden, inner=inner), device=torch.device("cpu"), hidden=hidden)
 
-    def head(labels: int) -> Head:
+
+def random_heads_bytes(hidden: int, *, inner: int = 8, seed: int = 3) -> bytes:
+    """The file of `random_heads`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def head(name: str) -> Head:
+        width, labels = widths_of(hidden)[name], 20 if name == "topics" else 3
         return Head(
-            inner=torch.randn(hidden, width + 1, generator=generator) * width**-0.5,
-            inner_bias=torch.zeros(hidden),
-            outer=torch.randn(labels, hidden, generator=generator) * hidden**-0.5,
+            inner=torch.randn(inner, width + 1, generator=generator) * width**-0.5,
+            inner_bias=torch.zeros(inner),
+            outer=torch.randn(labels, inner, generator=generator) * inner**-0.5,
             outer_bias=torch.zeros(labels),
             temperatures=torch.ones(len(GROUPS)),
         )
 
-    return heads_from(heads_bytes(head(3), head(20)), device=torch.device("cpu"), width=width)
+    embedding = torch.randn(hidden, 3 * hidden + 1, generator=generator)
+    return heads_bytes({name: head(name) for name in HEAD_NAMES}, embedding)
+
+
+def random_adapters(*, rank: int = 2, seed: int = 4) -> dict[str, torch.Tensor]:
+    """Small random adapters for the tiny model."""
+    generator = torch.Generator().manual_seed(seed)
+    found = {"embeddings.kinds": torch.randn(2, HIDDEN, generator=generator) * 0.1}
+    for layer in range(LAYERS):
+        for name, n_out, n_in in (("qkv", 3 * HIDDEN, HIDDEN), ("attention", HIDDEN, HIDDEN), ("inner", INNER, HIDDEN), ("outer", HIDDEN, INNER)):
+            found[f"layers.{layer}.{name}.down"] = torch.randn(rank, n_in, generator=generator) * 0.1
+            found[f"layers.{layer}.{name}.up"] = torch.randn(n_out, rank, generator=generator) * 0.1
+        found[f"layers.{layer}.outer_norm.weight"] = 1 + 0.1 * torch.randn(HIDDEN, generator=generator)
+    return found
 
 
 def real_directory() -> Path:

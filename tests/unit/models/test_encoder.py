@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
-from models.encoder import Encoder, prepare_model
+from models.encoder import ENCODER_FILE, WORDS_FILE, Encoder, prepare_model
 from models.tokens import Tokens
 from opinion.errors import ModelLoadError
 from tests.support.model import packed_bytes, tiny_directory
@@ -27,7 +27,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_forward_pass_is_that_of_a_stock_bert(directory: Path) -> None:
     encoder = Encoder(directory, device=CPU, dtype=torch.float32)
     ids, real = encoder.padded([[0, 40, 41, 42, 2], [0, 50, 2]])
-    *_, ours = encoder.layers(ids, real)
+    *_, ours = encoder.layers(ids, real, torch.zeros(2, dtype=torch.long))
     theirs = _stock(directory)(input_ids=ids, attention_mask=real.long()).last_hidden_state
     assert torch.allclose(ours[real], theirs[real], atol=1e-5)
 
@@ -45,7 +45,7 @@ def _stock(directory: Path) -> BertModel:
     )
     model = BertModel(config, add_pooling_layer=False)  # type: ignore[no-untyped-call]
     model.eval()  # type: ignore[no-untyped-call]
-    ours = {name: tensor.float() for name, tensor in load_file(directory / "encoder.safetensors").items()}
+    ours = {name: tensor.float() for file in (ENCODER_FILE, WORDS_FILE) for name, tensor in load_file(directory / file).items()}
     state = {"embeddings.word_embeddings.weight": ours["embeddings.words"], "embeddings.position_embeddings.weight": ours["embeddings.positions"]}
     state["embeddings.token_type_embeddings.weight"] = torch.zeros(2, shape.hidden)  # added to the positions already
     for part in ("weight", "bias"):
@@ -91,7 +91,7 @@ def test_two_callers_at_once_unpack_one_whole_model(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:  # the lock is one of the file, so it holds between processes as between threads
         first, second = pool.map(tiny_directory, [tmp_path, tmp_path])
     assert first == second
-    assert {path.name for path in first.iterdir()} == {"encoder.safetensors", "tokenizer.json"}
+    assert {path.name for path in first.iterdir()} == {"encoder.safetensors", "tokenizer.json", "words.safetensors"}
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 

@@ -52,6 +52,41 @@ def test_a_sentence_names_exactly_the_companies_it_names(case: Case) -> None:
     assert sorted(ids(case.text, title=case.title, lang=case.lang)) == case.want
 
 
+@pytest.mark.parametrize("text", ["Follow @Tesla", "关注@特斯拉中国 抽奖", "转发//@腾讯公关:辟谣"])
+def test_a_handle_names_nobody(text: str) -> None:
+    assert ids(text, lang="zh-Hans") == []
+
+
+def test_a_handle_ends_with_its_name() -> None:
+    assert ids("//@雷军:特斯拉降价", lang="zh-Hans") == ["XNAS:TSLA"]
+
+
+@pytest.mark.parametrize(("text", "want"), [("nvidia is up", ["XNAS:NVDA"]), ("apple is up", []), ("we target a gap", [])])
+def test_only_names_that_are_no_words_count_in_small_letters(text: str, want: list[str]) -> None:
+    assert ids(text) == want
+
+
+def test_ambiguous_names_of_one_trade_carry_each_other() -> None:
+    assert sorted(ids("Delta, United and American cut fares")) == ["XNAS:AAL", "XNAS:UAL", "XNYS:DAL"]
+    assert sorted(ids("美的、格力、海尔涨价", lang="zh-Hans")) == ["XSHE:000333", "XSHE:000651", "XSHG:600690"]
+    assert ids("苹果、小米、玉米涨价", lang="zh-Hans") == []
+
+
+def test_a_shorter_name_is_read_where_the_longer_one_breaks_a_word() -> None:
+    assert ids("京东方面回应", lang="zh-Hans") == ["XHKG:09618"]
+    assert ids("京东方扩产", lang="zh-Hans") == ["XSHE:000725"]
+
+
+@pytest.mark.parametrize(("text", "want"), [("中国银行业总资产", []), ("中国银行业绩亮眼", ["XSHG:601988"])])
+def test_an_industry_is_no_bank_but_its_figures_are(text: str, want: list[str]) -> None:
+    assert ids(text, lang="zh-Hans") == want
+
+
+@pytest.mark.parametrize("text", ["Fires in the Amazon rose", "Amazon fires rose as the rainforest dried"])
+def test_a_sure_name_that_is_a_word_gives_way_to_its_surroundings(text: str) -> None:
+    assert ids(text) == []
+
+
 def test_there_are_hard_negatives_in_both_languages() -> None:
     negatives = [case.lang for case in cases() if not case.want]
     assert negatives.count("en") >= 15
@@ -112,6 +147,34 @@ def test_every_way_of_writing_a_new_york_code_is_read(text: str) -> None:
 @pytest.mark.parametrize("text", ["$FB was volatile", "$PTR pays", "$BRK-B"])
 def test_former_tickers_and_variants_are_read(text: str) -> None:
     assert ids(text) in (["XNAS:META"], ["XHKG:00857"], ["XNYS:BRK.B"])
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("C.N fell", ["XNYS:C"]),
+        ("(ON.O)", ["XNAS:ON"]),
+        ("BABA.K", ["XNYS:BABA"]),
+        ("AAPL US Equity", ["XNAS:AAPL"]),
+        ("(T US)", ["XNYS:T"]),
+        ("US.NVDA", ["XNAS:NVDA"]),
+        ("$某某(PDD)$", ["XNAS:PDD"]),
+        ("Gartner (IT)", ["XNYS:IT"]),
+        ("5.HK", ["XHKG:00005"]),
+        ("700 HK Equity", ["XHKG:00700"]),
+        ("HKG:1810", ["XHKG:01810"]),
+        ("港股01810拉升", ["XHKG:01810"]),
+        ("00700收盘涨3%", ["XHKG:00700"]),
+        ("机器人300024的年线", ["XSHE:300024"]),
+    ],
+)
+def test_rarer_ways_of_writing_a_code_are_read(text: str, want: list[str]) -> None:
+    assert ids(text) == want
+
+
+@pytest.mark.parametrize("text", ["the U.N. chief", "C.N. Tower", "J.N.Smith", "Vitamin C.", "paid US 30", "指数000001收盘涨1%", "邮编00700", "10086今天停机", "1.5.HK", "(ON)"])
+def test_what_looks_like_a_code_is_none(text: str) -> None:
+    assert ids(text) == []
 
 
 @pytest.mark.parametrize("text", ["999999.SH", "$ZZZZZ", "(XNAS)", "12345", "total 600519 units", "1,600519", "600519%", "$ES_F falls", "version 600519.5"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,12 @@ class Backend:
         topics = np.zeros((len(inputs), 20), np.float32)
         topics[:, MACRO], topics[:, POLITICS] = 1 - self.second, self.second
         sentiment = np.array([[0.8, 0.1, 0.1] if "bad" in item.text else [0.2, 0.5, 0.3] for item in inputs], np.float32)
-        return Scores(sentiment.reshape(-1, 3), topics, np.zeros((len(inputs), 4), np.float32))
+        return Scores(sentiment.reshape(-1, 3), topics, np.zeros((len(inputs), 4), np.float32), [self.own(item) for item in inputs])
+
+    def own(self, item: ModelInput) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Negative for a name that begins with an O, unreadable for one that begins with a Z, else positive."""
+        rows = {"O": [0.7, 0.2, 0.1], "Z": [np.nan] * 3}
+        return np.array([rows.get(item.text[start], [0.1, 0.1, 0.8]) for start, _ in item.names], np.float32).reshape(-1, 3)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         ends = [at for at in range(len(text) + 1) if at == len(text) or text[at] == " "]
@@ -114,3 +120,30 @@ def test_the_word_that_decides_is_the_evidence() -> None:
 def test_chinese_pieces_stand_alone_and_latin_ones_join() -> None:
     text = "AAPL涨停, up"
     assert [text[start:end] for start, end in words_of(text, [(0, 2), (2, 4), (4, 5), (5, 6), (6, 7), (8, 10)])] == ["AAPL", "涨", "停", "up"]
+
+
+class NamedLinker:
+    """Every word with a capital is a company."""
+
+    def link(self, document: Document) -> list[LinkedEntity]:
+        starts = [at for at in range(len(document.text)) if document.text[at].isupper()]
+        return [LinkedEntity(document.text[at], document.text[at], 0.9, ((at, at + 1),)) for at in starts]
+
+
+def labels(text: str) -> dict[str, str]:
+    (answer,) = Judge(Backend(), NamedLinker()).judge([document(title="", text=text)])
+    assert isinstance(answer, Judgement)
+    return {mention.id: mention.sentiment.label for mention in answer.entities}
+
+
+def test_several_companies_are_judged_each_by_itself() -> None:
+    assert labels("A beats O") == {"A": "positive", "O": "negative"}
+
+
+def test_one_company_alone_has_the_sentiment_of_the_text() -> None:
+    assert labels("O is bad") == {"O": "negative"}
+    assert labels("A is bad") == {"A": "negative"}
+
+
+def test_a_company_whose_name_was_cut_off_has_the_sentiment_of_the_text() -> None:
+    assert labels("bad for A, Z") == {"A": "positive", "Z": "negative"}

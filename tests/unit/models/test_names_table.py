@@ -4,8 +4,12 @@ import csv
 import gzip
 from pathlib import Path
 
-from models.names_table import COLUMNS, COMPANIES, CURATED, LIKELY, SURE, WEAK, load_table, not_tickers
+import pytest
+
+from models.company_names import simplified
+from models.names_table import COLUMNS, COMPANIES, CURATED, LIKELY, LISTED, SURE, WEAK, load_table, not_tickers, trades
 from models.training.securities import build, write
+from opinion.errors import ConfigError
 
 
 def extra(folder: Path, *rows: str) -> Path:
@@ -15,9 +19,38 @@ def extra(folder: Path, *rows: str) -> Path:
 
 
 def test_marks_tell_how_much_context_a_name_needs(tmp_path: Path) -> None:
-    names = load_table([extra(tmp_path, "T:1,,Quorvex,,Sure Name|?Likelyname|??Weakname|-Quorvex,")]).names
-    assert (names["sure name"].level, names["likelyname"].level, names["weakname"].level) == (SURE, LIKELY, WEAK)
+    names = load_table([extra(tmp_path, "T:1,,Quorvex,,Sure Name|?Likelyname|??Weakname|???Listname|-Quorvex,")]).names
+    assert [names[name].level for name in ("sure name", "likelyname", "weakname", "listname")] == [SURE, LIKELY, WEAK, LISTED]
     assert "quorvex" not in names
+
+
+def test_what_speaks_for_a_company_is_kept_apart_from_its_names(tmp_path: Path) -> None:
+    table = load_table([extra(tmp_path, "T:1,,Quorvex,,~Gizmo|@airline|!swamp,", "T:2,,Quorvex Two,,~Gadget,T:1")])
+    topic = table.topics["T:1"]
+    assert {"Gizmo", "Gadget", *trades()["airline"]} == set(topic.words)
+    assert (topic.vetoes, topic.trades) == (("swamp",), ("airline",))
+    assert {"gizmo", "@airline", "airline", "swamp"}.isdisjoint({name for name, known in table.names.items() if known.groups == ("T:1",)})
+
+
+def test_an_unknown_trade_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="witchcraft"):
+        load_table([extra(tmp_path, "T:1,,Quorvex,,@witchcraft,")])
+
+
+def test_a_small_alias_says_that_the_name_is_written_so(tmp_path: Path) -> None:
+    names = load_table([extra(tmp_path, "T:1,,QuorVex,,quorvex,", "T:2,,Zimbur,,,")]).names
+    assert (names["quorvex"].text, names["quorvex"].small, names["zimbur"].small) == ("QuorVex", True, False)
+
+
+def test_traditional_characters_lead_to_the_simplified_name() -> None:
+    assert simplified("滙豐與國泰航空，中國平安") == "汇丰与国泰航空，中国平安"
+    assert "国泰航空" in load_table().names
+
+
+def test_simplified_text_and_every_position_stay() -> None:
+    text = "千万科研经费到账，著名企业家谈乾坤"
+    assert simplified(text) == text
+    assert len(simplified("臺灣積體電路製造")) == 8
 
 
 def test_a_name_of_two_companies_tells_neither_alone(tmp_path: Path) -> None:

@@ -111,3 +111,31 @@ def test_wrong_address_is_refused_by_name_and_not_shown(variable: str, value: st
     with pytest.raises(ConfigError, match=variable.removeprefix("YUQING_").lower()) as caught:
         load_settings({variable: value})
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ['{"zh": "/models/a", "*": "someone/b"}', "zh=/models/a, *=someone/b", "zh = /models/a,*= someone/b,"])
+def test_sentiment_models_by_language_in_the_environment(given: str) -> None:
+    settings = load_settings({"YUQING_SENTIMENT_MODELS": given})
+    assert settings.sentiment_models == {"zh": "/models/a", "*": "someone/b"}
+    assert load_settings(settings.as_environment()) == settings
+
+
+def test_sentiment_models_are_a_table_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "yuqing.toml"
+    path.write_text('[sentiment_models]\nzh = "/models/a"\nen = ""\n')
+    assert load_settings({"YUQING_CONFIG": str(path)}).sentiment_models == {"zh": "/models/a"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("cn=/models/a", "'cn' is none of en, zh, [*]"),
+        ("zh-Hans=/models/a", "is none of"),
+        ("zh=", "no model is named for 'zh'"),
+        ("/models/a", "is none of"),
+        ("{", "sentiment_models"),
+    ],
+)
+def test_sentiment_models_of_languages_that_are_never_found_are_refused(given: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"sentiment_models.*{says}|{says}"):
+        load_settings({"YUQING_SENTIMENT_MODELS": given})

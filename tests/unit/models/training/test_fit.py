@@ -5,25 +5,17 @@ import pytest
 import torch
 
 from models.heads import GROUPS
-from models.training.fit import fit_head, fit_temperatures, temperature_of
+from models.training.fit import fit_embedding, fit_temperatures, temperature_of
 from models.training.measure import calibration_error, macro_f1, quality
 
 
-def easy(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features whose sign is the label, far from zero and with a register column."""
+def test_the_embedding_map_finds_a_linear_relation() -> None:
     generator = torch.Generator().manual_seed(5)
-    labels = torch.randint(0, 2, (rows,), generator=generator)
-    features = 50 + (labels[:, None] * 2.0 - 1) + 0.1 * torch.randn(rows, 6, generator=generator)
-    features[:, -1] = torch.where(torch.arange(rows) % 2 == 0, 1.0, -1.0)
-    return features, labels
-
-
-def test_a_head_learns_what_can_be_learnt_and_the_same_each_time() -> None:
-    features, labels = easy()
-    first, second = (fit_head(features, labels, weights=torch.ones(len(labels)), n_labels=2, seed=1) for _ in range(2))
-    assert (first.logits(features).argmax(1) == labels).float().mean() > 0.99
-    assert torch.equal(first.inner, second.inner)
-    assert torch.equal(first.outer, second.outer)
+    features = 3 + torch.randn(500, 6, generator=generator)
+    target = features @ torch.randn(6, 2, generator=generator) + 1
+    found = fit_embedding(features, target)
+    assert found.shape == (2, 7)
+    assert torch.allclose(features @ found[:, :-1].T + found[:, -1], target, atol=0.2)
 
 
 def test_the_temperature_of_an_overconfident_head_is_above_one_and_of_a_timid_one_below() -> None:

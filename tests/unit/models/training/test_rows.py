@@ -20,8 +20,8 @@ def test_every_set_is_read_whole(rows: list[Row]) -> None:
         ("twitter-financial-sentiment", True): 2388,
         ("twitter-financial-topic", False): 16990,
         ("twitter-financial-topic", True): 4117,
-        ("sentfin", False): 9520,
-        ("synthetic", False): 7206,
+        ("sentfin", False): 10_753,
+        ("synthetic", False): 10_236,
     }
 
 
@@ -35,11 +35,11 @@ def test_no_row_keeps_html_entities(rows: list[Row]) -> None:
 
 
 def test_names_with_quotes_do_not_hide_a_label() -> None:
-    assert decisions("""{"Osian's Art Fund": 'negative', 'Moody's': "positive", 'A': 'neutral'}""") == {"negative", "neutral", "positive"}
+    assert decisions("""{"Osian's Art Fund": 'negative', 'Moody's': "positive", 'A': 'neutral'}""") == [("Osian's Art Fund", "negative"), ("Moody's", "positive"), ("A", "neutral")]
 
 
 def test_nothing_in_a_label_is_executed() -> None:
-    assert decisions("__import__('os').abort()") == set()
+    assert decisions("__import__('os').abort()") == []
 
 
 def test_reprints_share_a_cluster_and_other_news_do_not() -> None:

@@ -1,0 +1,134 @@
+"""What our training adds to the encoder, as a file of a few megabytes, and its merging into a directory that loads like any other.
+
+`<linear>.down` (rank, in) and `<linear>.up` (out, rank) add SCALE x up x down to a matrix; `<norm>.weight` and `.bias` replace a norm's;
+`embeddings.kinds` (2, hidden) is added to every word of a news or social text.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save, save_file
+
+from models.encoder import ENCODER_FILE, KINDS, QKV, TOKENIZER_FILE, WORDS_FILE
+from opinion.errors import ModelLoadError
+
+log = structlog.get_logger()
+
+KINDS_NAME = KINDS
+SCALE = 2.0
+"""What an adapter's product is multiplied with: the common alpha / rank."""
+FORM = 1
+"""Raised when the merged form changes, so that an old cache is not read."""
+
+
+def adapters_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
+    """The adapters as a file, in float16. The same tensors give the same bytes."""
+    return save({name: tensors[name].half().contiguous().cpu() for name in sorted(tensors)})
+
+
+def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -> Path:
+    """The directory under `models_dir` of the encoder in `base` with the adapters of `file` merged; made (1 s) where it is not there yet.
+
+    Safe to call from several processes at once. The word table and tokenizer are links to those of `base` where the disk allows.
+
+    Errors:
+        ModelLoadError: no file, another hash than `sha256`, adapters of another encoder, or the directory cannot be written.
+    """
+    directory = models_dir / f"merged-{sha256[:12]}-on-{base.name}-{FORM}"
+    if directory.is_dir():
+        return directory
+    try:
+        data = file.read_bytes()
+        if (found := hashlib.sha256(data).hexdigest()) != sha256:
+            msg = f"{file} has sha256 {found[:12]}, its card says {sha256[:12]}: it was changed or cut off"
+            raise ModelLoadError(msg)
+        with _locked(models_dir / f".{directory.name}.lock"):
+            if not directory.is_dir():
+                log.info("merging adapters", into=str(directory))
+                _merge(base, load(data), directory)
+    except SafetensorError as error:
+        msg = f"{file}: not a file of adapters: {error}"
+        raise ModelLoadError(msg) from error
+    except OSError as error:
+        msg = f"cannot merge {file} into {directory}: {error.strerror or error}"
+        raise ModelLoadError(msg) from error
+    return directory
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _merge(base: Path, adapters: dict[str, torch.Tensor], directory: Path) -> None:
+    with safe_open(base / ENCODER_FILE, framework="pt", device="cpu") as file:
+        shape = (file.metadata() or {})["shape"]
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    merged = merged_tensors(tensors, adapters)
+    building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        save_file(merged, building / ENCODER_FILE, metadata={"shape": json.dumps(json.loads(shape))})
+        for name in (WORDS_FILE, TOKENIZER_FILE):
+            _link(base / name, building / name)
+        building.chmod(0o755)
+        building.rename(directory)  # readers see all of it or nothing
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def merged_tensors(tensors: dict[str, torch.Tensor], adapters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The encoder's tensors with the adapters in them, in float32 where an adapter changed them.
+
+    Errors:
+        ModelLoadError: adapters of another encoder, or ones that are no numbers.
+    """
+    merged = dict(tensors)
+    for name, value in adapters.items():
+        if not bool(torch.isfinite(value).all()):
+            msg = f"the adapter {name} holds values that are no numbers"
+            raise ModelLoadError(msg)
+        at, _, part = name.rpartition(".")
+        try:
+            if part == "up":
+                _add(merged, at, value.float() @ adapters[f"{at}.down"].float() * SCALE)
+            elif part != "down":
+                merged[name] = _like(merged[name], value.float())
+        except (KeyError, RuntimeError) as error:
+            msg = f"the adapter {name} does not fit this encoder: {error}"
+            raise ModelLoadError(msg) from error
+    return merged
+
+
+def _add(merged: dict[str, torch.Tensor], at: str, change: torch.Tensor) -> None:
+    names = [f"{at.removesuffix('qkv')}{part}.weight" for part in QKV] if at.endswith("qkv") else [f"{at}.weight"]
+    for name, part in zip(names, change.chunk(len(names)), strict=True):
+        merged[name] = merged[name].float() + _like(merged[name], part)
+
+
+def _like(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    if old.shape != new.shape:
+        msg = f"{tuple(new.shape)} for {tuple(old.shape)}"
+        raise RuntimeError(msg)
+    return new.contiguous()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)  # another disk, or one without links

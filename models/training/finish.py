@@ -1,0 +1,150 @@
+"""From trained weights to a model directory: temperatures and the embedding's map on rows kept back, scores on rows nothing was fitted on, the card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+
+from models import encoder
+from models.adapters import adapters_bytes, merged_directory
+from models.heads import GROUPS, HEAD_NAMES, Head, groups_of, heads_bytes, heads_from, with_register
+from models.reader import Reader
+from models.registry import ADAPTERS, CARD, HEADS
+from models.training.card import card_of
+from models.training.fit import fit_embedding, fit_temperatures
+from models.training.measure import quality
+from models.training.rows import Row
+from models.training.split import Part
+
+log = structlog.get_logger()
+
+EMBEDDING_ROWS = 6000
+"""Rows on which the embedding's map is fitted: 1,152 columns need a few thousand."""
+
+
+class Pooling(msgspec.Struct, frozen=True):
+    """What the encoder gives for some rows, in their order."""
+
+    features: torch.Tensor  # (N, features)
+    groups: torch.Tensor  # (N,)
+    named: torch.Tensor  # (K, span features + features): one row per name
+    named_rows: torch.Tensor  # (K,): row of each name
+    named_labels: torch.Tensor  # (K,)
+
+
+def pooling_of(reader: Reader, rows: Sequence[Row]) -> Pooling:
+    """The rows read."""
+    inputs = [row.input for row in rows]
+    features: torch.Tensor | None = None
+    named, named_rows, named_labels = [], [], []
+    for reading in reader.read(inputs):
+        pooled = reading.pooled
+        if features is None:
+            features = torch.zeros(len(rows), pooled.features.shape[1])
+        features[reading.indices] = pooled.features.cpu()
+        for (row, which), span in zip(reading.names, pooled.spans.cpu(), strict=True):
+            named.append(span)
+            named_rows.append(reading.indices[row])
+            named_labels.append(rows[reading.indices[row]].entities[which][2])
+    assert features is not None
+    spans = torch.stack(named) if named else torch.zeros(0, 0)
+    return Pooling(features, groups_of(inputs, torch.device("cpu")), spans, torch.tensor(named_rows, dtype=torch.long), torch.tensor(named_labels, dtype=torch.long))
+
+
+def finish(
+    *, adapters: dict[str, torch.Tensor], heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int
+) -> dict[str, Any]:
+    """Write adapters, calibrated heads and the card into `out`; returns the card.
+
+    Errors:
+        ModelLoadError: `out` cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    blob = adapters_bytes(adapters)
+    (out / ADAPTERS).write_bytes(blob)
+    sha256 = hashlib.sha256(blob).hexdigest()
+    reader = Reader(merged_directory(base, out / ADAPTERS, sha256=sha256, models_dir=base.parent), max_tokens=max_tokens)
+    kept = [index for index, part in enumerate(parts) if part is not Part.TRAIN]
+    chosen = [rows[index] for index in kept]
+    log.info("reading the rows kept back", rows=len(chosen))
+    pooling = pooling_of(reader, chosen)
+    calibrates = np.array([parts[index] is Part.CALIBRATE for index in kept])
+    calibrated = {head: _calibrated(heads[head], *_labelled(head, chosen, pooling), calibrates=calibrates) for head in HEAD_NAMES}
+    log.info("fitting the embedding")
+    embedding, cosine = embedding_of(reader, Reader(base, max_tokens=max_tokens), [row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN])
+    data = heads_bytes(calibrated, embedding)
+    (out / HEADS).write_bytes(data)
+    stored = heads_from(data, device=torch.device("cpu"), hidden=reader.hidden)
+    scores = {head: _scores(getattr(stored, head), *_labelled(head, chosen, pooling), rows=chosen, measures=~calibrates) for head in HEAD_NAMES}
+    card = card_of(
+        stored,
+        name=name,
+        hashes=(sha256, hashlib.sha256(data).hexdigest()),
+        encoder=(encoder.NAME, encoder.SHA256),
+        trained=[row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN],
+        scores={**scores, "embedding": {"cosine to the untuned encoder, held out": cosine}},
+    )
+    (out / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+    return card
+
+
+def _labelled(head: str, rows: Sequence[Row], pooling: Pooling) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, NDArray[np.int64]]:
+    """What a head reads, what it should answer (-1: not labelled), the group, and the row of each."""
+    features = with_register(pooling.features, pooling.groups)
+    if head == "entity":
+        at = pooling.named_rows
+        return torch.cat([pooling.named, features[at]], dim=1), pooling.named_labels, pooling.groups[at], at.numpy()
+    labels = [row.sentiment if head == "sentiment" else row.topic for row in rows]
+    return features, torch.tensor([-1 if label is None else label for label in labels]), pooling.groups, np.arange(len(rows))
+
+
+def _calibrated(head: Head, features: torch.Tensor, labels: torch.Tensor, groups: torch.Tensor, at: NDArray[np.int64], *, calibrates: NDArray[np.bool_]) -> Head:
+    chosen = torch.from_numpy(calibrates[at]) & (labels >= 0)
+    return msgspec.structs.replace(head, temperatures=fit_temperatures(head.logits(features[chosen]), labels[chosen], groups=groups[chosen]))
+
+
+def _scores(
+    head: Head, features: torch.Tensor, labels: torch.Tensor, groups: torch.Tensor, at: NDArray[np.int64], *, rows: Sequence[Row], measures: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Per set: rows, accuracy, macro F1, calibration error with the temperatures and without."""
+    with torch.inference_mode():
+        after, before = head.probabilities(features, groups).numpy(), torch.softmax(head.logits(features), dim=1).numpy()
+    found: dict[str, Any] = {}
+    known, truth = measures[at] & (labels.numpy() >= 0), labels.numpy()
+    sets = np.array([set_of(rows[row]) for row in at])
+    for name in sorted(set(sets[known])):
+        chosen = known & (sets == name)
+        with_temperature = quality(after[chosen], truth[chosen])
+        found[str(name)] = {**msgspec.structs.asdict(with_temperature), "ece_uncalibrated": quality(before[chosen], truth[chosen]).ece}
+    return found
+
+
+def set_of(row: Row) -> str:
+    """The set that a row's score counts in."""
+    if row.evaluation:
+        return f"{row.dataset}, published validation split"
+    if row.dataset == "sentfin":
+        return "sentfin, entities differ, held out" if row.sentiment is None else "sentfin, held out"
+    lang = "zh" if row.lang.startswith("zh") else "en"
+    kind = GROUPS[groups_of([row.input], torch.device("cpu"))[0]][1].value
+    conflict = " (entities differ)" if row.sentiment is None and row.entities else ""
+    return f"{row.dataset} {lang} {kind}{conflict}, held out" if row.dataset == "synthetic" else f"{row.dataset}, other writers"
+
+
+def embedding_of(tuned: Reader, untuned: Reader, rows: Sequence[Row]) -> tuple[torch.Tensor, float]:
+    """The map from the tuned encoder's means to the untuned one's last mean, and its mean cosine on a tenth that it was not fitted on."""
+    some = rows[:: max(1, len(rows) // EMBEDDING_ROWS)]
+    means = pooling_of(tuned, some).features[:, : 3 * tuned.hidden]
+    target = torch.nn.functional.normalize(pooling_of(untuned, some).features[:, 2 * tuned.hidden : 3 * tuned.hidden], dim=1)
+    fitted, held = np.arange(len(some)) % 10 != 0, np.arange(len(some)) % 10 == 0
+    mapped = fit_embedding(means[fitted], target[fitted])
+    guess = torch.nn.functional.linear(means[held], mapped[:, :-1], mapped[:, -1])
+    return mapped, round(float(torch.nn.functional.cosine_similarity(guess, target[held]).mean()), 4)

@@ -1,0 +1,63 @@
+"""The heads while they are trained: scaled features, dropout, one hidden layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from models.heads import GROUPS, HEAD_NAMES, Head, Pooled, with_register
+from opinion.records import TOPICS
+
+LABELS = {"sentiment": 3, "topics": len(TOPICS), "entity": 3}
+
+
+class TrainedHead(nn.Module):
+    """One head over features scaled by a fixed `mean` and `deviation`; the register, their last column, is not scaled."""
+
+    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor, *, hidden: int, n_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.mean = torch.cat([mean, torch.zeros(1, device=mean.device)])
+        self.deviation = torch.cat([deviation, torch.ones(1, device=mean.device)])
+        self.inner, self.outer = nn.Linear(len(self.mean), hidden), nn.Linear(hidden, n_labels)
+        self.layers = nn.Sequential(nn.Dropout(dropout / 2), self.inner, nn.GELU(), nn.Dropout(dropout), self.outer)
+        self.to(mean.device)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Scores, (N, labels)."""
+        answer: torch.Tensor = self.layers((features - self.mean) / self.deviation)
+        return answer
+
+    def head(self) -> Head:
+        """The head as it is stored: the scaling goes into its first matrix; temperatures are 1."""
+        scaled = (self.inner.weight.detach() / self.deviation).half().float()
+        return Head(
+            inner=scaled,
+            inner_bias=self.inner.bias.detach() - scaled @ self.mean,
+            outer=self.outer.weight.detach().half().float(),
+            outer_bias=self.outer.bias.detach(),
+            temperatures=torch.ones(len(GROUPS), device=scaled.device),
+        )
+
+
+class TrainedHeads(nn.Module):
+    """All heads. `seen` are poolings of some rows before training: their spread scales the features."""
+
+    def __init__(self, seen: Sequence[Pooled], *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        features = torch.cat([one.features for one in seen])
+        spans = torch.cat([one.spans for one in seen])
+        whole = features.mean(0), features.std(0) + 1e-6
+        named = torch.cat([spans.mean(0), whole[0]]), torch.cat([spans.std(0) + 1e-6, whole[1]])
+        self.heads = nn.ModuleDict({name: TrainedHead(*(named if name == "entity" else whole), hidden=hidden, n_labels=LABELS[name], dropout=dropout) for name in HEAD_NAMES})
+
+    def forward(self, pooled: Pooled, groups: torch.Tensor, rows_of_names: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The scores of every head: of the texts, and for `entity` of the names."""
+        features = with_register(pooled.features, groups)
+        named = torch.cat([pooled.spans, features[rows_of_names]], dim=1)
+        return {name: head(named if name == "entity" else features) for name, head in self.heads.items()}
+
+    def stored(self) -> dict[str, Head]:
+        """The heads as they are stored."""
+        return {name: head.head() for name, head in self.heads.items()}  # type: ignore[operator]

@@ -1,0 +1,165 @@
+"""The training loop: adapters and heads together, one pass of the encoder for all labels. Seeded."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from msgspec import Struct
+from torch import nn
+from torch.nn import functional
+
+from models.heads import Pooled, Span, pooled
+from models.training.config import TrainConfig
+from models.training.examples import UNLABELLED, Batch, Example, batch_of, batches, long_ones, masked
+from models.training.lora import TunableEncoder
+from models.training.modules import TrainedHeads
+
+SCALING_ROWS = 1024
+"""Rows whose spread scales the heads' features."""
+
+
+class Progress(Struct, frozen=True):
+    """How far a training is."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float  # mean since the last report
+    rows_per_s: float
+    learning_rate: float
+
+
+class Tuned(Struct, frozen=True):
+    """What a training leaves: the averaged weights."""
+
+    adapters: dict[str, torch.Tensor]
+    heads: TrainedHeads
+    steps: int
+    seconds: float
+
+
+class Tuning:
+    """One training of adapters over the encoder in `directory` on `examples`.
+
+    run() once; `on_progress` hears of every `report_steps` steps.
+    """
+
+    def __init__(self, directory: Path, examples: Sequence[Example], config: TrainConfig, *, device: torch.device, dtype: torch.dtype) -> None:
+        torch.manual_seed(config.seed)
+        self._examples, self._config, self._device = list(examples), config, device
+        self.encoder = TunableEncoder(directory, device=device, dtype=dtype, rank=config.rank, dropout=config.dropout, seed=config.seed)
+        self.heads = TrainedHeads(self._before(), hidden=config.head_hidden, dropout=config.head_dropout)
+        self._averages: list[torch.Tensor] = []
+
+    def run(self, on_progress: Callable[[Progress], None], *, report_steps: int = 50) -> Tuned:
+        """Train; the averaged weights at the end."""
+        config, began = self._config, time.perf_counter()
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": self.encoder.parameters(), "lr": config.learning_rate, "weight_decay": 0.0},
+                {"params": list(self.heads.parameters()), "lr": config.head_learning_rate, "weight_decay": config.weight_decay},
+            ]
+        )
+        epochs = [self._epoch(number) for number in range(config.epochs)]
+        steps, step = sum(map(len, epochs)), 0
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: _rate(at, steps=steps, warm_up=config.warm_up))
+        losses: list[float] = []
+        rows, since = 0, began
+        self._averages = [parameter.detach().clone() for parameter in self._parameters()]
+        for number, epoch in enumerate(epochs):
+            for index, batch in enumerate(epoch):
+                losses.append(self._step(batch, optimiser, seed=config.seed + step))
+                schedule.step()
+                step += 1
+                rows += len(batch.examples)
+                self._average(step)
+                if step % report_steps == 0 or step == steps:
+                    now = time.perf_counter()
+                    on_progress(Progress(step, steps, number + (index + 1) / len(epoch), sum(losses) / len(losses), rows / (now - since), float(schedule.get_last_lr()[0])))
+                    losses, rows, since = [], 0, now
+        self._take_averages()
+        return Tuned({name: tensor.clone() for name, tensor in self.encoder.tensors().items()}, copy.deepcopy(self.heads).eval(), steps, time.perf_counter() - began)
+
+    def _epoch(self, number: int) -> list[Batch]:
+        config = self._config
+        long = long_ones(self._examples, share=config.long_share, most_tokens=config.max_tokens, seed=config.seed + 1000 + number)
+        return list(batches([*self._examples, *long], most_tokens=config.batch_tokens, most_rows=config.batch_rows, seed=config.seed + 2000 + number))
+
+    def _step(self, batch: Batch, optimiser: torch.optim.Optimizer, *, seed: int) -> float:
+        self.encoder.training = True
+        self.heads.train()
+        ids = masked(batch, share=self._config.masked_share, unknown=self.encoder.shape.unk, seed=seed)
+        loss = self._loss(batch, ids)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self._parameters(), self._config.clip)
+        optimiser.step()
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch, ids: list[list[int]]) -> torch.Tensor:
+        """The mean over the rows of what each label costs; a text's names share one row's weight."""
+        config, device = self._config, self._device
+        names = _names(batch.examples)
+        seen = self._pooled(batch, ids, names)
+        scores = self.heads(seen, batch.groups.to(device), torch.tensor([name.row for name in names], dtype=torch.long, device=device))
+        weights = batch.weights.to(device)
+        total = torch.zeros((), device=device)
+        for name, labels, weight in (("sentiment", batch.sentiments, config.sentiment_weight), ("topics", batch.topics, config.topic_weight)):
+            if bool((labels != UNLABELLED).any()):
+                losses = functional.cross_entropy(scores[name], labels.to(device), reduction="none", ignore_index=UNLABELLED, label_smoothing=config.label_smoothing)
+                total = total + weight * (losses * weights).sum()
+        if names:
+            labels = torch.tensor([target.sentiment for one in batch.examples for target in one.targets], device=device)
+            shares = torch.tensor([1 / math.sqrt(len(one.targets)) for one in batch.examples for _ in one.targets], device=device)
+            losses = functional.cross_entropy(scores["entity"], labels, reduction="none", label_smoothing=config.label_smoothing)
+            total = total + config.entity_weight * (losses * shares).sum()
+        return total / len(batch.examples)
+
+    def _pooled(self, batch: Batch, ids: list[list[int]], names: list[Span]) -> Pooled:
+        padded, real = self.encoder.padded(ids)
+        return pooled(self.encoder.layers(padded, real, batch.kinds.to(self._device)), real, names)
+
+    def _before(self) -> list[Pooled]:
+        """Poolings of some rows as the encoder is now."""
+        some = self._examples[:: max(1, len(self._examples) // SCALING_ROWS)]
+        with torch.inference_mode():
+            return [
+                self._pooled(batch, [one.ids for one in batch.examples], _names(batch.examples))
+                for batch in batches(some, most_tokens=self._config.batch_tokens, most_rows=self._config.batch_rows, seed=0)
+            ]
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.encoder.parameters(), *self.heads.parameters()]
+
+    def _average(self, step: int) -> None:
+        """Exponential averages of the weights, quick to forget at first. Source: Polyak and Juditsky 1992, in the form of Tarvainen and Valpola 2017."""
+        keep = min(self._config.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, [parameter.detach() for parameter in self._parameters()], 1 - keep)
+
+    def _take_averages(self) -> None:
+        with torch.no_grad():
+            for parameter, average in zip(self._parameters(), self._averages, strict=True):
+                parameter.copy_(average)
+
+
+def _rate(at: int, *, steps: int, warm_up: float) -> float:
+    """Share of the learning rate at a step: a linear climb, then half a cosine."""
+    climb = max(1, int(steps * warm_up))
+    if at < climb:
+        return (at + 1) / climb
+    return 0.5 * (1 + math.cos(math.pi * (at - climb) / max(1, steps - climb)))
+
+
+def _names(examples: Sequence[Example]) -> list[Span]:
+    return [Span(row, target.start, target.end) for row, one in enumerate(examples) for target in one.targets]
+
+
+def one_batch(examples: Sequence[Example]) -> Batch:
+    """The examples as one batch, in order."""
+    return batch_of(list(examples))

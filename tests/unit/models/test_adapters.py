@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.adapters import adapters_bytes, merged_directory
+from models.encoder import WORDS_FILE, Encoder
+from models.training.lora import TunableEncoder
+from opinion.errors import ModelLoadError
+from tests.support.model import random_adapters, tiny_directory
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_directory(tmp_path_factory.mktemp("model"))
+
+
+def merge(base: Path, adapters: dict[str, torch.Tensor] | bytes, into: Path) -> Path:
+    data = adapters if isinstance(adapters, bytes) else adapters_bytes(adapters)
+    file = into / "adapters.safetensors"
+    file.write_bytes(data)
+    return merged_directory(base, file, sha256=hashlib.sha256(data).hexdigest(), models_dir=into)
+
+
+def last_layer(encoder: Encoder) -> torch.Tensor:
+    ids, real = encoder.padded([[0, 40, 41, 42, 2], [0, 50, 2]])
+    *_, hidden = encoder.layers(ids, real, torch.tensor([0, 1]))
+    return hidden[real].detach()
+
+
+def test_the_merged_encoder_answers_as_the_one_that_was_trained(base: Path, tmp_path: Path) -> None:
+    trained = TunableEncoder(base, device=CPU, dtype=torch.float32, rank=2, dropout=0.1, seed=1)
+    untuned = last_layer(trained)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+    merged = Encoder(merge(base, trained.tensors(), tmp_path), device=CPU, dtype=torch.float32)
+    assert torch.allclose(last_layer(merged), last_layer(trained), atol=2e-2)  # adapters are stored in float16
+    assert not torch.allclose(last_layer(merged), untuned, atol=0.2)
+
+
+def test_fresh_adapters_change_nothing(base: Path) -> None:
+    trained = TunableEncoder(base, device=CPU, dtype=torch.float32, rank=2, dropout=0.1, seed=1)
+    assert torch.allclose(last_layer(trained), last_layer(Encoder(base, device=CPU, dtype=torch.float32)), atol=1e-5)
+
+
+def test_merging_is_done_once_and_by_one(base: Path, tmp_path: Path) -> None:
+    data = adapters_bytes(random_adapters())
+    file = tmp_path / "adapters.safetensors"
+    file.write_bytes(data)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: merged_directory(base, file, sha256=hashlib.sha256(data).hexdigest(), models_dir=tmp_path), range(4)))
+    (directory,) = found
+    assert (directory / WORDS_FILE).stat().st_ino == (base / WORDS_FILE).stat().st_ino
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [directory.name]
+
+
+def test_the_same_adapters_are_the_same_bytes() -> None:
+    adapters = random_adapters()
+    assert adapters_bytes(adapters) == adapters_bytes(dict(reversed(adapters.items())))
+
+
+def test_another_hash_is_refused(base: Path, tmp_path: Path) -> None:
+    file = tmp_path / "adapters.safetensors"
+    file.write_bytes(adapters_bytes(random_adapters())[:-1] + b"\x01")
+    with pytest.raises(ModelLoadError, match="its card says"):
+        merged_directory(base, file, sha256="0" * 64, models_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"layers.0.qkv.up": torch.full((48, 2), torch.nan)}, "no numbers"),
+        ({"layers.0.qkv.up": torch.zeros(7, 2)}, "does not fit"),
+        ({"layers.99.outer.up": torch.zeros(16, 2), "layers.99.outer.down": torch.zeros(2, 32)}, "does not fit"),
+        ({"layers.0.outer_norm.weight": torch.ones(5)}, "does not fit"),
+    ],
+)
+def test_adapters_that_do_not_fit_are_refused(base: Path, tmp_path: Path, change: dict[str, torch.Tensor], says: str) -> None:
+    with pytest.raises(ModelLoadError, match=says):
+        merge(base, random_adapters() | change, tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_bytes_that_are_no_adapters_are_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="not a file of adapters"):
+        merge(base, b"\x00" * 64, tmp_path)
+
+
+def test_a_missing_file_is_a_clear_error(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="No such file"):
+        merged_directory(base, tmp_path / "none", sha256="0" * 64, models_dir=tmp_path)

@@ -1,0 +1,42 @@
+"""`yuqing train`: a training with a progress bar, into a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.tuning import wait_asleep
+from opinion.settings import Settings
+
+
+def train_model(config_file: str, out: str | None, *, settings: Settings, echo: Callable[[str], None]) -> None:
+    """Train, say where the run is and how good it is.
+
+    Errors:
+        ConfigError: the configuration is wrong, or the folder is not empty.
+        ModelLoadError: the encoder or the device is not there.
+    """
+    wait_asleep()
+    from models.encoder import prepare_model  # noqa: PLC0415 - torch must find its thread library set
+    from models.training.config import load_config  # noqa: PLC0415
+    from models.training.run import train  # noqa: PLC0415
+    from models.training.tune import Progress as Step  # noqa: PLC0415
+
+    config = load_config(Path(config_file))
+    folder = Path(out) if out else Path("runs") / f"{config.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with bar:
+        task = bar.add_task("training", total=None)
+
+        def heard(step: Step) -> None:
+            bar.update(task, total=step.steps, completed=step.step, description=f"epoch {step.epoch:.2f}  loss {step.loss:.3f}  {step.rows_per_s:.0f} rows/s")
+
+        card = train(config, folder, base=prepare_model(settings.models_dir), device=settings.device, threads=settings.threads, on_progress=heard)
+    for head, sets in card["scores"].items():
+        for name, score in sets.items():
+            figures = f"{score}" if isinstance(score, float) else "  ".join(f"{key} {value}" for key, value in score.items())
+            echo(f"{head:10} {name:60} {figures}")
+    echo(f"{folder}: {config.name}@{card['revision']}; to use it, set `model` to this folder")
