@@ -234,7 +234,7 @@ def _centred(embedding: Vector | None, lang: str) -> bytes:
 
 @cache
 def _means() -> dict[str, Vector]:
-    """Mean embedding (last layer, length 1) of 3,200 rows of models/datasets, per language; `und` is that of both. Without it all cosines are .7 to 1."""
+    """Mean embedding of 1,600 rows of each language (models/training/means.py); `und` is that of both. Without it all cosines are .7 to 1."""
     return dict(load_file(_MEANS))
 
 
