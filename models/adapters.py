@@ -6,25 +6,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import structlog
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save, save_file
+from safetensors.numpy import load, save, save_file
 
-from models.encoder import ENCODER_FILE, KINDS, QKV, TOKENIZER_FILE, WORDS_FILE
+from models.cache import locked
+from models.encoder_files import ENCODER_FILE, KINDS, QKV, TOKENIZER_FILE, WORDS_FILE
 from opinion.errors import ModelLoadError
 
 log = structlog.get_logger()
+
+Array = np.ndarray[Any, Any]
+Tensors = Mapping[str, Array]
 
 KINDS_NAME = KINDS
 SCALE = 2.0
@@ -33,9 +36,9 @@ FORM = 1
 """Raised when the merged form changes, so that an old cache is not read."""
 
 
-def adapters_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
+def adapters_bytes(tensors: Tensors) -> bytes:
     """The adapters as a file, in float16. The same tensors give the same bytes."""
-    return save({name: tensors[name].half().contiguous().cpu() for name in sorted(tensors)})
+    return save({name: np.ascontiguousarray(tensors[name], np.float16) for name in sorted(tensors)})
 
 
 def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -> Path:
@@ -54,7 +57,7 @@ def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -
         if (found := hashlib.sha256(data).hexdigest()) != sha256:
             msg = f"{file} has sha256 {found[:12]}, its card says {sha256[:12]}: it was changed or cut off"
             raise ModelLoadError(msg)
-        with _locked(models_dir / f".{directory.name}.lock"):
+        with locked(models_dir / f".{directory.name}.lock"):
             if not directory.is_dir():
                 log.info("merging adapters", into=str(directory))
                 _merge(base, load(data), directory)
@@ -67,16 +70,8 @@ def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -
     return directory
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _merge(base: Path, adapters: dict[str, torch.Tensor], directory: Path) -> None:
-    with safe_open(base / ENCODER_FILE, framework="pt", device="cpu") as file:
+def _merge(base: Path, adapters: Tensors, directory: Path) -> None:
+    with safe_open(base / ENCODER_FILE, framework="np") as file:
         shape = (file.metadata() or {})["shape"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     merged = merged_tensors(tensors, adapters)
@@ -91,7 +86,7 @@ def _merge(base: Path, adapters: dict[str, torch.Tensor], directory: Path) -> No
         shutil.rmtree(building, ignore_errors=True)
 
 
-def merged_tensors(tensors: dict[str, torch.Tensor], adapters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def merged_tensors(tensors: Tensors, adapters: Tensors) -> dict[str, Array]:
     """The encoder's tensors with the adapters in them, in float32 where an adapter changed them.
 
     Errors:
@@ -99,32 +94,32 @@ def merged_tensors(tensors: dict[str, torch.Tensor], adapters: dict[str, torch.T
     """
     merged = dict(tensors)
     for name, value in adapters.items():
-        if not bool(torch.isfinite(value).all()):
+        if not np.isfinite(value).all():
             msg = f"the adapter {name} holds values that are no numbers"
             raise ModelLoadError(msg)
         at, _, part = name.rpartition(".")
         try:
             if part == "up":
-                _add(merged, at, value.float() @ adapters[f"{at}.down"].float() * SCALE)
+                _add(merged, at, value.astype(np.float32) @ adapters[f"{at}.down"].astype(np.float32) * SCALE)
             elif part != "down":
-                merged[name] = _like(merged[name], value.float())
-        except (KeyError, RuntimeError) as error:
+                merged[name] = _like(merged[name], value.astype(np.float32))
+        except (KeyError, ValueError) as error:
             msg = f"the adapter {name} does not fit this encoder: {error}"
             raise ModelLoadError(msg) from error
     return merged
 
 
-def _add(merged: dict[str, torch.Tensor], at: str, change: torch.Tensor) -> None:
+def _add(merged: dict[str, Array], at: str, change: Array) -> None:
     names = [f"{at.removesuffix('qkv')}{part}.weight" for part in QKV] if at.endswith("qkv") else [f"{at}.weight"]
-    for name, part in zip(names, change.chunk(len(names)), strict=True):
-        merged[name] = merged[name].float() + _like(merged[name], part)
+    for name, part in zip(names, np.split(change, len(names)), strict=True):
+        merged[name] = merged[name].astype(np.float32) + _like(merged[name], part)
 
 
-def _like(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+def _like(old: Array, new: Array) -> Array:
     if old.shape != new.shape:
-        msg = f"{tuple(new.shape)} for {tuple(old.shape)}"
-        raise RuntimeError(msg)
-    return new.contiguous()
+        msg = f"{new.shape} for {old.shape}"
+        raise ValueError(msg)
+    return np.ascontiguousarray(new)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -16,8 +16,8 @@ from opinion.metrics import WorkerMetrics
 from opinion.settings import Settings
 
 if TYPE_CHECKING:
-    from models.backends.torch_backend import TorchBackend
     from models.judge import Judge
+    from models.passes import Passes
 
 log = structlog.get_logger()
 
@@ -84,34 +84,39 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Back
     return RoutedBackend(base, {language: loaded[name] for language, name in settings.sentiment_models.items()})
 
 
-def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> TorchBackend:
+def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend:
     """The backend of `model` alone; unpacks the encoder first where that was not done.
 
     Errors:
         ModelLoadError: the model is missing, damaged, or made for another encoder.
     """
     make_ready()
-    from models import encoder  # noqa: PLC0415 - torch takes seconds: only those who judge pay
+    from models import encoder_files  # noqa: PLC0415 - torch takes seconds: only those who judge pay
     from models.adapters import merged_directory  # noqa: PLC0415
-    from models.backends.torch_backend import TorchBackend  # noqa: PLC0415
+    from models.backends.scorer import Scorer  # noqa: PLC0415
     from models.heads import load_heads  # noqa: PLC0415
-    from models.reader import Reader  # noqa: PLC0415
 
     directory = WEIGHTS if settings.model == "default" else Path(settings.model)
     card = read_card(directory)
-    if card.encoder.sha256 != encoder.SHA256:
-        msg = f"{directory} was made for the encoder {card.encoder.name} ({card.encoder.sha256[:12]}), not for {encoder.NAME} ({encoder.REVISION})"
+    if card.encoder.sha256 != encoder_files.SHA256:
+        msg = f"{directory} was made for the encoder {card.encoder.name} ({card.encoder.sha256[:12]}), not for {encoder_files.NAME} ({encoder_files.REVISION})"
         raise ModelLoadError(msg)
-    base = encoder.prepare_model(settings.models_dir)
-    reader = Reader(
-        merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir),
-        device=settings.device,
-        threads=settings.threads,
-        max_tokens=settings.max_tokens,
-        batch_tokens=settings.batch_tokens,
-    )
-    heads = load_heads(directory / HEADS, sha256=card.heads_sha256, device=reader.device, hidden=reader.hidden)
-    return TorchBackend(reader, heads, model=card.name, revision=revision_of(card.adapters_sha256, card.heads_sha256), on_batch=on_batch)
+    base = encoder_files.prepare_model(settings.models_dir)
+    merged = merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir)
+    name, reader = _reader(merged, settings)
+    heads = load_heads(directory / HEADS, sha256=card.heads_sha256, hidden=reader.hidden)
+    return Scorer(reader, heads, name=name, model=card.name, revision=revision_of(card.adapters_sha256, card.heads_sha256), on_batch=on_batch)
+
+
+def _reader(directory: Path, settings: Settings) -> tuple[str, Passes]:
+    """The backend's name, and the encoder in `directory` on it."""
+    if settings.backend == "onnx":
+        from models.onnx_reader import OnnxReader  # noqa: PLC0415 - see load_base
+
+        return "onnx", OnnxReader(directory, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
+    from models.reader import Reader  # noqa: PLC0415
+
+    return "torch", Reader(directory, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
 
 
 def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> Judge:

@@ -116,7 +116,7 @@ def alert() -> None:
 @main.command()
 def prepare() -> None:
     """Fetch Kafka's jars and unpack the model, so that nothing is left to download or convert."""
-    from models.encoder import prepare_model
+    from models.encoder_files import prepare_model
     from yuqing.embedded.kafka import prepare_kafka
 
     settings = _settings()

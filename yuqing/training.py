@@ -20,7 +20,7 @@ def train_model(config_file: str, out: str | None, *, settings: Settings, echo: 
         ModelLoadError: the encoder or the device is not there.
     """
     wait_asleep()
-    from models.encoder import prepare_model  # noqa: PLC0415 - torch must find its thread library set
+    from models.encoder_files import prepare_model  # noqa: PLC0415 - torch must find its thread library set
     from models.training.config import load_config  # noqa: PLC0415
     from models.training.run import train  # noqa: PLC0415
     from models.training.tune import Progress as Step  # noqa: PLC0415

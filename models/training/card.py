@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from models.heads import GROUPS, HEAD_NAMES, Heads
+from models.features import GROUPS, HEAD_NAMES
+from models.heads import Heads
 from models.registry import revision_of
 from models.training.rows import Row
 

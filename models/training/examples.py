@@ -9,7 +9,7 @@ import torch
 from msgspec import Struct
 
 from models.backends.base import ModelInput
-from models.heads import group_of
+from models.features import group_of
 from models.tokens import Tokens, judged_text, token_span
 from models.training.rows import Row
 

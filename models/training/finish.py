@@ -10,16 +10,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import structlog
-import torch
 from numpy.typing import NDArray
 
-from models import encoder
-from models.adapters import adapters_bytes, merged_directory
-from models.heads import GROUPS, HEAD_NAMES, Head, groups_of, heads_bytes, heads_from, with_register
+from models import encoder_files
+from models.adapters import Tensors, adapters_bytes, merged_directory
+from models.backends.base import Floats
+from models.features import GROUPS, HEAD_NAMES, group_of, groups_of, widths_of
+from models.heads import Head, heads_bytes, heads_from, with_register
+from models.passes import Passes
 from models.reader import Reader
 from models.registry import ADAPTERS, CARD, HEADS
 from models.training.card import card_of
-from models.training.fit import fit_embedding, fit_temperatures
+from models.training.fit import Labels, fit_embedding, fit_temperatures
 from models.training.measure import quality
 from models.training.rows import Row
 from models.training.split import Part
@@ -33,35 +35,29 @@ EMBEDDING_ROWS = 6000
 class Pooling(msgspec.Struct, frozen=True):
     """What the encoder gives for some rows, in their order."""
 
-    features: torch.Tensor  # (N, features)
-    groups: torch.Tensor  # (N,)
-    named: torch.Tensor  # (K, span features + features): one row per name
-    named_rows: torch.Tensor  # (K,): row of each name
-    named_labels: torch.Tensor  # (K,)
+    features: Floats  # (N, features)
+    groups: Labels  # (N,)
+    named: Floats  # (K, span features): one row per name
+    named_rows: Labels  # (K,): row of each name
+    named_labels: Labels  # (K,)
 
 
-def pooling_of(reader: Reader, rows: Sequence[Row]) -> Pooling:
+def pooling_of(reader: Passes, rows: Sequence[Row]) -> Pooling:
     """The rows read."""
     inputs = [row.input for row in rows]
-    features: torch.Tensor | None = None
-    named, named_rows, named_labels = [], [], []
+    widths = widths_of(reader.hidden)
+    features = np.zeros((len(rows), widths["sentiment"]), np.float32)
+    named, named_rows, named_labels = [np.zeros((0, widths["entity"] - widths["sentiment"]), np.float32)], [], []
     for reading in reader.read(inputs):
-        pooled = reading.pooled
-        if features is None:
-            features = torch.zeros(len(rows), pooled.features.shape[1])
-        features[reading.indices] = pooled.features.cpu()
-        for (row, which), span in zip(reading.names, pooled.spans.cpu(), strict=True):
-            named.append(span)
+        features[reading.indices] = reading.pooled.features
+        named.append(reading.pooled.spans)
+        for row, which in reading.names:
             named_rows.append(reading.indices[row])
             named_labels.append(rows[reading.indices[row]].entities[which][2])
-    assert features is not None
-    spans = torch.stack(named) if named else torch.zeros(0, 0)
-    return Pooling(features, groups_of(inputs, torch.device("cpu")), spans, torch.tensor(named_rows, dtype=torch.long), torch.tensor(named_labels, dtype=torch.long))
+    return Pooling(features, groups_of(inputs), np.concatenate(named), np.array(named_rows, np.int64), np.array(named_labels, np.int64))
 
 
-def finish(
-    *, adapters: dict[str, torch.Tensor], heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int
-) -> dict[str, Any]:
+def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int) -> dict[str, Any]:
     """Write adapters, calibrated heads and the card into `out`; returns the card.
 
     Errors:
@@ -82,13 +78,13 @@ def finish(
     embedding, cosine = embedding_of(reader, Reader(base, max_tokens=max_tokens), [row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN])
     data = heads_bytes(calibrated, embedding)
     (out / HEADS).write_bytes(data)
-    stored = heads_from(data, device=torch.device("cpu"), hidden=reader.hidden)
+    stored = heads_from(data, hidden=reader.hidden)
     scores = {head: _scores(getattr(stored, head), *_labelled(head, chosen, pooling), rows=chosen, measures=~calibrates) for head in HEAD_NAMES}
     card = card_of(
         stored,
         name=name,
         hashes=(sha256, hashlib.sha256(data).hexdigest()),
-        encoder=(encoder.NAME, encoder.SHA256),
+        encoder=(encoder_files.NAME, encoder_files.SHA256),
         trained=[row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN],
         scores={**scores, "embedding": {"cosine to the untuned encoder, held out": cosine}},
     )
@@ -96,34 +92,32 @@ def finish(
     return card
 
 
-def _labelled(head: str, rows: Sequence[Row], pooling: Pooling) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, NDArray[np.int64]]:
+def _labelled(head: str, rows: Sequence[Row], pooling: Pooling) -> tuple[Floats, Labels, Labels, Labels]:
     """What a head reads, what it should answer (-1: not labelled), the group, and the row of each."""
     features = with_register(pooling.features, pooling.groups)
     if head == "entity":
         at = pooling.named_rows
-        return torch.cat([pooling.named, features[at]], dim=1), pooling.named_labels, pooling.groups[at], at.numpy()
+        return np.concatenate([pooling.named, features[at]], axis=1), pooling.named_labels, pooling.groups[at], at
     labels = [row.sentiment if head == "sentiment" else row.topic for row in rows]
-    return features, torch.tensor([-1 if label is None else label for label in labels]), pooling.groups, np.arange(len(rows))
+    return features, np.array([-1 if label is None else label for label in labels], np.int64), pooling.groups, np.arange(len(rows))
 
 
-def _calibrated(head: Head, features: torch.Tensor, labels: torch.Tensor, groups: torch.Tensor, at: NDArray[np.int64], *, calibrates: NDArray[np.bool_]) -> Head:
-    chosen = torch.from_numpy(calibrates[at]) & (labels >= 0)
+def _calibrated(head: Head, features: Floats, labels: Labels, groups: Labels, at: Labels, *, calibrates: NDArray[np.bool_]) -> Head:
+    chosen = calibrates[at] & (labels >= 0)
     return msgspec.structs.replace(head, temperatures=fit_temperatures(head.logits(features[chosen]), labels[chosen], groups=groups[chosen]))
 
 
-def _scores(
-    head: Head, features: torch.Tensor, labels: torch.Tensor, groups: torch.Tensor, at: NDArray[np.int64], *, rows: Sequence[Row], measures: NDArray[np.bool_]
-) -> dict[str, Any]:
+def _scores(head: Head, features: Floats, labels: Labels, groups: Labels, at: Labels, *, rows: Sequence[Row], measures: NDArray[np.bool_]) -> dict[str, Any]:
     """Per set: rows, accuracy, macro F1, calibration error with the temperatures and without."""
-    with torch.inference_mode():
-        after, before = head.probabilities(features, groups).numpy(), torch.softmax(head.logits(features), dim=1).numpy()
+    untempered = msgspec.structs.replace(head, temperatures=np.ones_like(head.temperatures))
+    after, before = head.probabilities(features, groups), untempered.probabilities(features, groups)
     found: dict[str, Any] = {}
-    known, truth = measures[at] & (labels.numpy() >= 0), labels.numpy()
+    known = measures[at] & (labels >= 0)
     sets = np.array([set_of(rows[row]) for row in at])
     for name in sorted(set(sets[known])):
         chosen = known & (sets == name)
-        with_temperature = quality(after[chosen], truth[chosen])
-        found[str(name)] = {**msgspec.structs.asdict(with_temperature), "ece_uncalibrated": quality(before[chosen], truth[chosen]).ece}
+        with_temperature = quality(after[chosen], labels[chosen])
+        found[str(name)] = {**msgspec.structs.asdict(with_temperature), "ece_uncalibrated": quality(before[chosen], labels[chosen]).ece}
     return found
 
 
@@ -134,17 +128,22 @@ def set_of(row: Row) -> str:
     if row.dataset == "sentfin":
         return "sentfin, entities differ, held out" if row.sentiment is None else "sentfin, held out"
     lang = "zh" if row.lang.startswith("zh") else "en"
-    kind = GROUPS[groups_of([row.input], torch.device("cpu"))[0]][1].value
+    kind = GROUPS[group_of(row.input)][1].value
     conflict = " (entities differ)" if row.sentiment is None and row.entities else ""
     return f"{row.dataset} {lang} {kind}{conflict}, held out" if row.dataset == "synthetic" else f"{row.dataset}, other writers"
 
 
-def embedding_of(tuned: Reader, untuned: Reader, rows: Sequence[Row]) -> tuple[torch.Tensor, float]:
+def embedding_of(tuned: Passes, untuned: Passes, rows: Sequence[Row]) -> tuple[Floats, float]:
     """The map from the tuned encoder's means to the untuned one's last mean, and its mean cosine on a tenth that it was not fitted on."""
     some = rows[:: max(1, len(rows) // EMBEDDING_ROWS)]
-    means = pooling_of(tuned, some).features[:, : 3 * tuned.hidden]
-    target = torch.nn.functional.normalize(pooling_of(untuned, some).features[:, 2 * tuned.hidden : 3 * tuned.hidden], dim=1)
-    fitted, held = np.arange(len(some)) % 10 != 0, np.arange(len(some)) % 10 == 0
-    mapped = fit_embedding(means[fitted], target[fitted])
-    guess = torch.nn.functional.linear(means[held], mapped[:, :-1], mapped[:, -1])
-    return mapped, round(float(torch.nn.functional.cosine_similarity(guess, target[held]).mean()), 4)
+    wide = tuned.hidden
+    means = pooling_of(tuned, some).features[:, : 3 * wide]
+    target = _unit(pooling_of(untuned, some).features[:, 2 * wide : 3 * wide])
+    held = np.arange(len(some)) % 10 == 0
+    mapped = fit_embedding(means[~held], target[~held])
+    guess = _unit(means[held] @ mapped[:, :-1].T + mapped[:, -1])
+    return mapped, round(float((guess * target[held]).sum(1).mean()), 4)
+
+
+def _unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.adapters import KINDS_NAME, SCALE
+from models.adapters import KINDS_NAME, SCALE, Tensors
 from models.encoder import Affine, Encoder
 
 
@@ -41,13 +41,13 @@ class TunableEncoder(Encoder):
         """All that is trained here."""
         return [*self.downs.values(), *self.ups.values(), *(part for pair in self.norms.values() for part in pair), self.kinds]
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def tensors(self) -> Tensors:
         """What was trained, under the names that `models.adapters` merges by."""
-        found = {f"{name}.down": down.detach() for name, down in self.downs.items()}
-        found |= {f"{name}.up": up.detach() for name, up in self.ups.items()}
+        found: dict[str, torch.Tensor] = {f"{name}.down": down for name, down in self.downs.items()}
+        found |= {f"{name}.up": up for name, up in self.ups.items()}
         for name, (weight, bias) in self.norms.items():
-            found |= {f"{name}.weight": weight.detach(), f"{name}.bias": bias.detach()}
-        return found | {KINDS_NAME: self.kinds.detach()}
+            found |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in (found | {KINDS_NAME: self.kinds}).items()}
 
     def _embedded(self, ids: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         words = functional.embedding(ids, self._words).to(self.dtype)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
-from models.heads import GROUPS, HEAD_NAMES, Head, Pooled, with_register
+from models.features import GROUPS, HEAD_NAMES
+from models.heads import Head
 from opinion.records import TOPICS
+
+
+class Seen(NamedTuple):
+    """features.Pooled as tensors, with gradients."""
+
+    features: torch.Tensor
+    spans: torch.Tensor
+
 
 LABELS = {"sentiment": 3, "topics": len(TOPICS), "entity": 3}
 
@@ -32,19 +43,16 @@ class TrainedHead(nn.Module):
     def head(self) -> Head:
         """The head as it is stored: the scaling goes into its first matrix; temperatures are 1."""
         scaled = (self.inner.weight.detach() / self.deviation).half().float()
-        return Head(
-            inner=scaled,
-            inner_bias=self.inner.bias.detach() - scaled @ self.mean,
-            outer=self.outer.weight.detach().half().float(),
-            outer_bias=self.outer.bias.detach(),
-            temperatures=torch.ones(len(GROUPS), device=scaled.device),
+        inner, inner_bias, outer, outer_bias = (
+            tensor.float().cpu().numpy().copy() for tensor in (scaled, self.inner.bias.detach() - scaled @ self.mean, self.outer.weight.detach().half(), self.outer.bias.detach())
         )
+        return Head(inner, inner_bias, outer, outer_bias, temperatures=np.ones(len(GROUPS), np.float32))
 
 
 class TrainedHeads(nn.Module):
     """All heads. `seen` are poolings of some rows before training: their spread scales the features."""
 
-    def __init__(self, seen: Sequence[Pooled], *, hidden: int, dropout: float) -> None:
+    def __init__(self, seen: Sequence[Seen], *, hidden: int, dropout: float) -> None:
         super().__init__()
         features = torch.cat([one.features for one in seen])
         spans = torch.cat([one.spans for one in seen])
@@ -52,9 +60,9 @@ class TrainedHeads(nn.Module):
         named = torch.cat([spans.mean(0), whole[0]]), torch.cat([spans.std(0) + 1e-6, whole[1]])
         self.heads = nn.ModuleDict({name: TrainedHead(*(named if name == "entity" else whole), hidden=hidden, n_labels=LABELS[name], dropout=dropout) for name in HEAD_NAMES})
 
-    def forward(self, pooled: Pooled, groups: torch.Tensor, rows_of_names: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, pooled: Seen, groups: torch.Tensor, rows_of_names: torch.Tensor) -> dict[str, torch.Tensor]:
         """The scores of every head: of the texts, and for `entity` of the names."""
-        features = with_register(pooled.features, groups)
+        features = torch.cat([pooled.features, (groups % 2 * 2.0 - 1)[:, None]], dim=1)  # as heads.with_register does: 1 for social texts, -1 for news
         named = torch.cat([pooled.spans, features[rows_of_names]], dim=1)
         return {name: head(named if name == "entity" else features) for name, head in self.heads.items()}
 

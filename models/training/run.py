@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 import torch
 
-from models.encoder import TOKENIZER_FILE
+from models.encoder_files import TOKENIZER_FILE
 from models.reader import device_of, dtype_of
 from models.tokens import Tokens
 from models.training.config import TrainConfig
@@ -53,7 +53,7 @@ def train(config: TrainConfig, out: Path, *, base: Path, device: str = "auto", t
             on_progress(progress)
 
         tuned = tuning.run(heard)
-    card = finish(adapters=tuned.adapters, heads=tuned.heads.cpu().stored(), rows=rows, parts=parts, base=base, out=out, name=config.name, max_tokens=config.max_tokens)
+    card = finish(adapters=tuned.adapters, heads=tuned.heads.stored(), rows=rows, parts=parts, base=base, out=out, name=config.name, max_tokens=config.max_tokens)
     metrics = {"rows": len(examples), "steps": tuned.steps, "training_s": round(tuned.seconds), "whole_s": round(time.perf_counter() - began), "scores": card["scores"]}
     (out / METRICS).write_bytes(msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n")
     return card

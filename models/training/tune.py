@@ -13,11 +13,13 @@ from msgspec import Struct
 from torch import nn
 from torch.nn import functional
 
-from models.heads import Pooled, Span, pooled
+from models.adapters import Tensors
+from models.features import Span
+from models.reader import pooled
 from models.training.config import TrainConfig
 from models.training.examples import UNLABELLED, Batch, Example, batch_of, batches, long_ones, masked
 from models.training.lora import TunableEncoder
-from models.training.modules import TrainedHeads
+from models.training.modules import Seen, TrainedHeads
 
 SCALING_ROWS = 1024
 """Rows whose spread scales the heads' features."""
@@ -37,7 +39,7 @@ class Progress(Struct, frozen=True):
 class Tuned(Struct, frozen=True):
     """What a training leaves: the averaged weights."""
 
-    adapters: dict[str, torch.Tensor]
+    adapters: Tensors
     heads: TrainedHeads
     steps: int
     seconds: float
@@ -83,7 +85,7 @@ class Tuning:
                     on_progress(Progress(step, steps, number + (index + 1) / len(epoch), sum(losses) / len(losses), rows / (now - since), float(schedule.get_last_lr()[0])))
                     losses, rows, since = [], 0, now
         self._take_averages()
-        return Tuned({name: tensor.clone() for name, tensor in self.encoder.tensors().items()}, copy.deepcopy(self.heads).eval(), steps, time.perf_counter() - began)
+        return Tuned(self.encoder.tensors(), copy.deepcopy(self.heads).eval(), steps, time.perf_counter() - began)
 
     def _epoch(self, number: int) -> list[Batch]:
         config = self._config
@@ -120,11 +122,11 @@ class Tuning:
             total = total + config.entity_weight * (losses * shares).sum()
         return total / len(batch.examples)
 
-    def _pooled(self, batch: Batch, ids: list[list[int]], names: list[Span]) -> Pooled:
+    def _pooled(self, batch: Batch, ids: list[list[int]], names: list[Span]) -> Seen:
         padded, real = self.encoder.padded(ids)
-        return pooled(self.encoder.layers(padded, real, batch.kinds.to(self._device)), real, names)
+        return Seen(*pooled(self.encoder.layers(padded, real, batch.kinds.to(self._device)), real, names))
 
-    def _before(self) -> list[Pooled]:
+    def _before(self) -> list[Seen]:
         """Poolings of some rows as the encoder is now."""
         some = self._examples[:: max(1, len(self._examples) // SCALING_ROWS)]
         with torch.inference_mode():

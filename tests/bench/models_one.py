@@ -92,7 +92,7 @@ def _pipeline(labels: int) -> Any:
     from safetensors.torch import load_file  # noqa: PLC0415
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, TextClassificationPipeline  # noqa: PLC0415
 
-    from models.encoder import ENCODER_FILE, TOKENIZER_FILE, WORDS_FILE, prepare_model  # noqa: PLC0415
+    from models.encoder_files import ENCODER_FILE, TOKENIZER_FILE, WORDS_FILE, prepare_model  # noqa: PLC0415
 
     directory = prepare_model(load_settings().models_dir)
     tensors = load_file(directory / ENCODER_FILE) | load_file(directory / WORDS_FILE)

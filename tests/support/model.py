@@ -7,10 +7,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from models.encoder import prepare_model
-from models.heads import GROUPS, HEAD_NAMES, Head, Heads, heads_bytes, heads_from, widths_of
+from models.backends.base import Floats
+from models.encoder_files import prepare_model
+from models.features import GROUPS, HEAD_NAMES, widths_of
+from models.heads import Head, Heads, heads_bytes, heads_from
 from models.reader import Reader
 
 UNPACKED = Path(__file__).parents[2] / "build" / "models"
@@ -86,36 +87,37 @@ def tiny_directory(into: Path) -> Path:
 
 def random_heads(hidden: int, *, inner: int = 8) -> Heads:
     """Heads of random weights, temperatures 1, for an encoder of that width."""
-    return heads_from(random_heads_bytes(hidden, inner=inner), device=torch.device("cpu"), hidden=hidden)
+    return heads_from(random_heads_bytes(hidden, inner=inner), hidden=hidden)
 
 
 def random_heads_bytes(hidden: int, *, inner: int = 8, seed: int = 3) -> bytes:
     """The file of `random_heads`."""
-    generator = torch.Generator().manual_seed(seed)
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Floats:
+        return random.standard_normal(shape).astype(np.float32)
 
     def head(name: str) -> Head:
         width, labels = widths_of(hidden)[name], 20 if name == "topics" else 3
-        return Head(
-            inner=torch.randn(inner, width + 1, generator=generator) * width**-0.5,
-            inner_bias=torch.zeros(inner),
-            outer=torch.randn(labels, inner, generator=generator) * inner**-0.5,
-            outer_bias=torch.zeros(labels),
-            temperatures=torch.ones(len(GROUPS)),
-        )
+        zeros = np.zeros(max(inner, labels), np.float32)
+        return Head(normal(inner, width + 1) * width**-0.5, zeros[:inner], normal(labels, inner) * inner**-0.5, zeros[:labels], np.ones(len(GROUPS), np.float32))
 
-    embedding = torch.randn(hidden, 3 * hidden + 1, generator=generator)
-    return heads_bytes({name: head(name) for name in HEAD_NAMES}, embedding)
+    return heads_bytes({name: head(name) for name in HEAD_NAMES}, normal(hidden, 3 * hidden + 1))
 
 
-def random_adapters(*, rank: int = 2, seed: int = 4) -> dict[str, torch.Tensor]:
+def random_adapters(*, rank: int = 2, seed: int = 4) -> dict[str, Floats]:
     """Small random adapters for the tiny model."""
-    generator = torch.Generator().manual_seed(seed)
-    found = {"embeddings.kinds": torch.randn(2, HIDDEN, generator=generator) * 0.1}
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Floats:
+        return (random.standard_normal(shape) * 0.1).astype(np.float32)
+
+    found = {"embeddings.kinds": normal(2, HIDDEN)}
     for layer in range(LAYERS):
         for name, n_out, n_in in (("qkv", 3 * HIDDEN, HIDDEN), ("attention", HIDDEN, HIDDEN), ("inner", INNER, HIDDEN), ("outer", HIDDEN, INNER)):
-            found[f"layers.{layer}.{name}.down"] = torch.randn(rank, n_in, generator=generator) * 0.1
-            found[f"layers.{layer}.{name}.up"] = torch.randn(n_out, rank, generator=generator) * 0.1
-        found[f"layers.{layer}.outer_norm.weight"] = 1 + 0.1 * torch.randn(HIDDEN, generator=generator)
+            found[f"layers.{layer}.{name}.down"] = normal(rank, n_in)
+            found[f"layers.{layer}.{name}.up"] = normal(n_out, rank)
+        found[f"layers.{layer}.outer_norm.weight"] = 1 + normal(HIDDEN)
     return found
 
 

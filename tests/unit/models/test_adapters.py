@@ -4,11 +4,13 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from models.adapters import adapters_bytes, merged_directory
-from models.encoder import WORDS_FILE, Encoder
+from models.adapters import Tensors, adapters_bytes, merged_directory
+from models.encoder import Encoder
+from models.encoder_files import WORDS_FILE
 from models.training.lora import TunableEncoder
 from opinion.errors import ModelLoadError
 from tests.support.model import random_adapters, tiny_directory
@@ -21,7 +23,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_directory(tmp_path_factory.mktemp("model"))
 
 
-def merge(base: Path, adapters: dict[str, torch.Tensor] | bytes, into: Path) -> Path:
+def merge(base: Path, adapters: Tensors | bytes, into: Path) -> Path:
     data = adapters if isinstance(adapters, bytes) else adapters_bytes(adapters)
     file = into / "adapters.safetensors"
     file.write_bytes(data)
@@ -76,15 +78,15 @@ def test_another_hash_is_refused(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"layers.0.qkv.up": torch.full((48, 2), torch.nan)}, "no numbers"),
-        ({"layers.0.qkv.up": torch.zeros(7, 2)}, "does not fit"),
-        ({"layers.99.outer.up": torch.zeros(16, 2), "layers.99.outer.down": torch.zeros(2, 32)}, "does not fit"),
-        ({"layers.0.outer_norm.weight": torch.ones(5)}, "does not fit"),
+        ({"layers.0.qkv.up": np.full((48, 2), np.nan, np.float32)}, "no numbers"),
+        ({"layers.0.qkv.up": np.zeros((7, 2))}, "does not fit"),
+        ({"layers.99.outer.up": np.zeros((16, 2)), "layers.99.outer.down": np.zeros((2, 32))}, "does not fit"),
+        ({"layers.0.outer_norm.weight": np.ones(5)}, "does not fit"),
     ],
 )
-def test_adapters_that_do_not_fit_are_refused(base: Path, tmp_path: Path, change: dict[str, torch.Tensor], says: str) -> None:
+def test_adapters_that_do_not_fit_are_refused(base: Path, tmp_path: Path, change: Tensors, says: str) -> None:
     with pytest.raises(ModelLoadError, match=says):
-        merge(base, random_adapters() | change, tmp_path)
+        merge(base, {**random_adapters(), **change}, tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 

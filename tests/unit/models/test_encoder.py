@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
-from models.encoder import ENCODER_FILE, WORDS_FILE, Encoder, prepare_model
+from models.encoder import Encoder
+from models.encoder_files import ENCODER_FILE, WORDS_FILE, prepare_model
 from models.tokens import Tokens
 from opinion.errors import ModelLoadError
 from tests.support.model import packed_bytes, tiny_directory

@@ -3,56 +3,56 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
-import torch
 
 from models.backends.base import ModelInput
-from models.heads import GROUPS, HEAD_NAMES, Head, Span, group_of, heads_bytes, heads_from, load_heads, pooled, with_register
+from models.features import GROUPS, HEAD_NAMES, group_of
+from models.heads import Head, heads_bytes, heads_from, load_heads, with_register
 from models.registry import CARD, HEADS, WEIGHTS, load_backend, read_card, revision_of
 from opinion.errors import ModelLoadError
 from opinion.records import DocumentKind
 from opinion.settings import Settings
 from tests.support.model import random_heads, random_heads_bytes
 
-CPU = torch.device("cpu")
 WIDTH = 8
 
 
 def test_a_file_with_another_hash_than_the_card_is_refused(tmp_path: Path) -> None:
     (tmp_path / HEADS).write_bytes((WEIGHTS / HEADS).read_bytes()[:-1] + b"\x01")
     with pytest.raises(ModelLoadError, match="its card says"):
-        load_heads(tmp_path / HEADS, sha256=read_card(WEIGHTS).heads_sha256, device=CPU, hidden=384)
+        load_heads(tmp_path / HEADS, sha256=read_card(WEIGHTS).heads_sha256, hidden=384)
 
 
 def test_the_shipped_heads_are_those_of_the_shipped_card() -> None:
-    heads = load_heads(WEIGHTS / HEADS, sha256=read_card(WEIGHTS).heads_sha256, device=CPU, hidden=384)
+    heads = load_heads(WEIGHTS / HEADS, sha256=read_card(WEIGHTS).heads_sha256, hidden=384)
     card = msgspec.json.decode((WEIGHTS / CARD).read_bytes())
     assert card["revision"] == revision_of(card["adapters_sha256"], card["heads_sha256"])
-    assert [round(value, 4) for value in heads.sentiment.temperatures.tolist()] == list(card["temperatures"]["sentiment"].values())
+    assert [round(float(value), 4) for value in heads.sentiment.temperatures.tolist()] == list(card["temperatures"]["sentiment"].values())
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 10_000_000
 
 
 def test_heads_of_another_shape_are_refused() -> None:
     heads = random_heads(WIDTH)
     with pytest.raises(ModelLoadError, match="does not fit"):
-        heads_from(random_heads_bytes(WIDTH), device=CPU, hidden=WIDTH + 1)
+        heads_from(random_heads_bytes(WIDTH), hidden=WIDTH + 1)
     swapped = {"sentiment": heads.topics, "topics": heads.sentiment, "entity": heads.entity}
     with pytest.raises(ModelLoadError, match=r"the head sentiment .* does not fit"):
-        heads_from(heads_bytes(swapped, heads.embedding), device=CPU, hidden=WIDTH)
+        heads_from(heads_bytes(swapped, heads.embedding), hidden=WIDTH)
     with pytest.raises(ModelLoadError, match="an embedding of shape"):
-        heads_from(heads_bytes({name: getattr(heads, name) for name in HEAD_NAMES}, heads.embedding[:, :-1]), device=CPU, hidden=WIDTH)
+        heads_from(heads_bytes({name: getattr(heads, name) for name in HEAD_NAMES}, heads.embedding[:, :-1]), hidden=WIDTH)
 
 
 def test_heads_that_are_no_numbers_are_refused() -> None:
     heads = random_heads(WIDTH)
-    broken = msgspec.structs.replace(heads.topics, outer_bias=torch.full_like(heads.topics.outer_bias, torch.nan))
+    broken = msgspec.structs.replace(heads.topics, outer_bias=np.full_like(heads.topics.outer_bias, np.nan))
     with pytest.raises(ModelLoadError, match=r"no numbers: topics\.outer_bias"):
-        heads_from(heads_bytes({"sentiment": heads.sentiment, "topics": broken, "entity": heads.entity}, heads.embedding), device=CPU, hidden=WIDTH)
+        heads_from(heads_bytes({"sentiment": heads.sentiment, "topics": broken, "entity": heads.entity}, heads.embedding), hidden=WIDTH)
 
 
 def test_bytes_that_are_no_heads_are_refused() -> None:
     with pytest.raises(ModelLoadError, match="not a file of heads"):
-        heads_from(b"\x00" * 64, device=CPU, hidden=WIDTH)
+        heads_from(b"\x00" * 64, hidden=WIDTH)
 
 
 @pytest.mark.parametrize(("content", "says"), [(None, "No such file"), (b"{", "no model card"), (b'{"name": "x"}', "no model card")])
@@ -80,27 +80,13 @@ def test_language_and_register_choose_the_temperature(lang: str, kind: DocumentK
 
 
 def test_a_higher_temperature_is_less_sure_and_keeps_the_label() -> None:
-    head: Head = msgspec.structs.replace(random_heads(WIDTH).sentiment, temperatures=torch.tensor([1.0, 3.0, 1.0, 1.0]))
-    features = torch.randn(1, 4 * WIDTH + 1, generator=torch.Generator().manual_seed(1)).repeat(2, 1)
-    sure, unsure = head.probabilities(features, torch.tensor([0, 1]))
+    head: Head = msgspec.structs.replace(random_heads(WIDTH).sentiment, temperatures=np.array([1.0, 3.0, 1.0, 1.0], np.float32))
+    features = np.random.default_rng(1).standard_normal((1, 4 * WIDTH + 1)).astype(np.float32).repeat(2, axis=0)
+    sure, unsure = head.probabilities(features, np.array([0, 1]))
     assert sure.argmax() == unsure.argmax()
     assert sure.max() > unsure.max()
 
 
 def test_the_register_is_the_last_feature() -> None:
-    features = with_register(torch.zeros(len(GROUPS), WIDTH), torch.arange(len(GROUPS)))
+    features = with_register(np.zeros((len(GROUPS), WIDTH), np.float32), np.arange(len(GROUPS)))
     assert features[:, -1].tolist() == [-1, 1, -1, 1]
-
-
-def test_padding_does_not_reach_the_features() -> None:
-    layers = [torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(number)) for number in range(12)]
-    alone = pooled([layer[:, :2] for layer in layers], torch.tensor([[True, True]]))
-    padded = pooled(layers, torch.tensor([[True, True, False]]))
-    assert torch.allclose(alone.features, padded.features)
-
-
-def test_a_name_is_pooled_over_its_own_pieces() -> None:
-    layers = [torch.full((2, 3, 4), float(number)) for number in range(1, 13)]
-    layers[-1][1, 2] = 100.0
-    found = pooled(layers, torch.ones(2, 3, dtype=torch.bool), [Span(0, 0, 2), Span(1, 1, 3)])
-    assert found.spans.tolist() == [[9.0] * 4 + [12.0] * 4, [9.0] * 4 + [56.0] * 4]

@@ -1,27 +1,25 @@
-"""The model on PyTorch: CPU in bfloat16 where the processor multiplies it, else float32; GPU in bfloat16."""
+"""A reader with heads on it: what every backend of ours is, whatever framework runs the encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from models.backends.base import SENTIMENTS, Floats, ModelInput, OnBatch, Scores
-from models.heads import Heads, groups_of, with_register
-from models.reader import Reader, Reading
+from models.features import groups_of
+from models.heads import Heads
+from models.passes import Passes, Reading
 from opinion.errors import InferenceError
 from opinion.records import TOPICS
 
 
-class TorchBackend:
-    """A reader with heads on it; `on_batch` hears of every pass."""
+class Scorer:
+    """`on_batch` hears of every pass."""
 
-    name = "torch"
-
-    def __init__(self, reader: Reader, heads: Heads, *, model: str, revision: str, on_batch: OnBatch | None = None) -> None:
+    def __init__(self, reader: Passes, heads: Heads, *, name: str, model: str, revision: str, on_batch: OnBatch | None = None) -> None:
         self._reader, self._heads, self._on_batch = reader, heads, on_batch
-        self.device = reader.device.type
+        self.name, self.device = name, reader.device
         self.model, self.revision = model, revision
 
     def score(self, inputs: Sequence[ModelInput]) -> Scores:
@@ -47,19 +45,7 @@ class TorchBackend:
         return self._reader.spans(text)
 
     def _judged(self, reading: Reading, inputs: Sequence[ModelInput]) -> list[Floats]:
-        """Sentiment, topics and embedding of each text, and the sentiment of each name."""
-        heads, pooled = self._heads, reading.pooled
-        with torch.inference_mode():
-            groups = groups_of(inputs, pooled.features.device)
-            features = with_register(pooled.features, groups)
-            rows = torch.tensor([row for row, _ in reading.names], dtype=torch.long, device=groups.device)
-            answers = (
-                heads.sentiment.probabilities(features, groups),
-                heads.topics.probabilities(features, groups),
-                heads.embedded(pooled.features),
-                heads.entity.probabilities(torch.cat([pooled.spans, features[rows]], dim=1), groups[rows]),
-            )
-        scores: list[Floats] = [answer.float().cpu().numpy() for answer in answers]
+        scores = self._heads.judged(reading.pooled, groups_of(inputs), np.array([row for row, _ in reading.names], np.int64))
         if not all(np.isfinite(part).all() for part in scores):
             msg = f"the forward pass of {len(inputs)} texts gave no finite numbers"
             raise InferenceError(msg)
