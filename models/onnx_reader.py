@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
@@ -60,15 +61,15 @@ class OnnxReader(Passes):
             raise InferenceError(msg.splitlines()[0]) from error
         return pooled(dict(zip(MEAN_LAYERS, layers, strict=True)), real, names)
 
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int64]], np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
-        lengths = np.array([len(row) for row in rows])
-        real = np.arange(lengths.max()) < lengths[:, None]
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        lengths = np.array([[len(row)] for row in rows])
+        real = np.arange(int(lengths.max()))[None, :] < lengths
         ids = np.full(real.shape, self._shape.pad, np.int64)
         ids[real] = np.concatenate([np.asarray(row, np.int64) for row in rows])
         return ids, real
 
 
-def pooled(layers: dict[int, Floats], real: np.ndarray[tuple[int, int], np.dtype[np.bool_]], names: Sequence[Span]) -> Pooled:
+def pooled(layers: dict[int, Floats], real: NDArray[np.bool_], names: Sequence[Span]) -> Pooled:
     """What the heads read, from the hidden states (rows, tokens, hidden) of some layers."""
     weights = real[..., None].astype(np.float32)
     counts = weights.sum(1)

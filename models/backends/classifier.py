@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from models.backends.base import SENTIMENTS, Backend, BatchStats, Floats, ModelInput, OnBatch, Scores
 from models.batching import plan
 from models.labels import columns_of
-from models.reader import MOST_ROWS, device_of, dtype_of
+from models.passes import MOST_ROWS
+from models.reader import device_of, dtype_of
 from models.tokens import judged_text
 from opinion.errors import InferenceError, ModelLoadError
 

@@ -28,7 +28,7 @@ def means_of(backend: Backend, rows: Sequence[Row]) -> dict[str, Floats]:
         chosen = [row for row in rows if row.lang == lang]
         some = chosen[:: max(1, len(chosen) // ROWS_PER_LANGUAGE)][:ROWS_PER_LANGUAGE]
         found[lang] = backend.score([row.input for row in some]).embedding.mean(0).astype(np.float32)
-    return {**found, "und": (found["en"] + found["zh"]) / 2}
+    return {**found, "und": np.asarray((found["en"] + found["zh"]) / 2, np.float32)}
 
 
 def main() -> None:

@@ -43,32 +43,57 @@ def ours(texts: Sequence[str]) -> dict[str, Any]:
 
 def bare(texts: Sequence[str]) -> dict[str, Any]:
     """The encoder's forward pass alone, on batches planned, tokenised and padded before."""
-    import torch  # noqa: PLC0415
-
-    from models.backends.torch_backend import TorchBackend  # noqa: PLC0415
+    from models.backends.scorer import Scorer  # noqa: PLC0415
     from models.batching import plan  # noqa: PLC0415
     from models.tokens import judged_text  # noqa: PLC0415
 
     settings = load_settings()
     backend = load_backend(settings)
-    assert isinstance(backend, TorchBackend)
-    reader = backend._reader
-    size = settings.batch_documents
+    assert isinstance(backend, Scorer)
+    reader, size = backend._reader, settings.batch_documents
     batches = []
     for begin in range(0, len(texts), size):
         rows = reader._tokens.ids([judged_text("", text, max_tokens=settings.max_tokens) for text in texts[begin : begin + size]])
-        batches += [reader._encoder.padded([rows[index] for index in batch]) for batch in plan([len(row) for row in rows], most_tokens=settings.batch_tokens, most_documents=256)]
+        batches += [[rows[index] for index in batch] for batch in plan([len(row) for row in rows], most_tokens=settings.batch_tokens, most_documents=256)]
+    run = _torch_forward(reader, batches) if backend.name == "torch" else _onnx_forward(reader, batches)
 
-    def forward(some: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-        with torch.inference_mode():
-            for ids, real in some:
-                for _ in reader._encoder.layers(ids, real, torch.zeros(len(ids), dtype=torch.long, device=ids.device)):
-                    pass
+    def forward(some: Sequence[int]) -> None:
+        for batch in some:
+            run(batch)
 
-    forward(batches[:4])
+    forward(range(4))
     began = time.perf_counter()
-    forward(batches)
+    forward(range(len(batches)))
     return {"per_s": len(texts) / (time.perf_counter() - began)}
+
+
+def _torch_forward(reader: Any, batches: Sequence[Sequence[list[int]]]) -> Callable[[int], None]:
+    import torch  # noqa: PLC0415
+
+    padded = [reader._encoder.padded(rows) for rows in batches]
+
+    def run(number: int) -> None:
+        ids, real = padded[number]
+        with torch.inference_mode():
+            for _ in reader._encoder.layers(ids, real, torch.zeros(len(ids), dtype=torch.long, device=ids.device)):
+                pass
+
+    return run
+
+
+def _onnx_forward(reader: Any, batches: Sequence[Sequence[list[int]]]) -> Callable[[int], None]:
+    import numpy as np  # noqa: PLC0415
+
+    given = []
+    for rows in batches:
+        ids, real = reader._padded(rows)
+        embedded = reader._words[ids].astype(np.float32) + reader._positions[: ids.shape[1]]
+        given.append({"embedded": embedded, "bias": np.where(real, np.float32(0), np.float32(-1e4))[:, None, None, :]})
+
+    def run(number: int) -> None:
+        reader._session.run(None, given[number])
+
+    return run
 
 
 def pipelines(texts: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from models.backends.base import ModelInput
 from models.judge import packed
 from models.registry import load_backend
 from models.story_index import MemoryEventIndex
-from models.story_link import Signature, Vector, linked, signature_of, unpacked
+from models.story_link import Signature, Vector, linked, signature_of
 from models.story_text import story_id_of
 from opinion.clock import epoch_ms
 from opinion.settings import Settings
@@ -37,7 +37,7 @@ def embeddings() -> Vector:
     """Of both documents of each pair, (2 x pairs, width), as the stream hands them on."""
     backend = load_backend(Settings(model_dir=UNPACKED, device="cpu"))
     found = backend.score([ModelInput(telling.title, telling.text, lang=telling.lang) for pair in pairs() for telling in (pair.a, pair.b)]).embedding
-    return np.stack([unpacked(packed(row)) for row in found])
+    return np.stack([np.frombuffer(packed(row), np.int8).astype(np.float32) for row in found])
 
 
 def signed(telling: Telling, number: int) -> Signature:
