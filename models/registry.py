@@ -94,6 +94,7 @@ def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend
     from models import encoder_files  # noqa: PLC0415 - torch takes seconds: only those who judge pay
     from models.adapters import merged_directory  # noqa: PLC0415
     from models.backends.scorer import Scorer  # noqa: PLC0415
+    from models.choice import chosen  # noqa: PLC0415
     from models.heads import load_heads  # noqa: PLC0415
 
     directory = WEIGHTS if settings.model == "default" else Path(settings.model)
@@ -103,20 +104,28 @@ def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend
         raise ModelLoadError(msg)
     base = encoder_files.prepare_model(settings.models_dir)
     merged = merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir)
-    name, reader = _reader(merged, settings)
+    name = settings.backend if settings.backend != "auto" else chosen(merged, device=settings.device, threads=settings.threads)
+    reader = reader_of(name, merged, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
     heads = load_heads(directory / HEADS, sha256=card.heads_sha256, hidden=reader.hidden)
     return Scorer(reader, heads, name=name, model=card.name, revision=revision_of(card.adapters_sha256, card.heads_sha256), on_batch=on_batch)
 
 
-def _reader(directory: Path, settings: Settings) -> tuple[str, Passes]:
-    """The backend's name, and the encoder in `directory` on it."""
-    if settings.backend == "onnx":
+def reader_of(name: str, directory: Path, *, device: str, threads: int, max_tokens: int = 256, batch_tokens: int = 1024) -> Passes:
+    """The encoder in `directory` on the backend `torch` or `onnx`.
+
+    Errors:
+        ModelLoadError: it cannot be loaded.
+    """
+    make_ready()
+    if name == "onnx":
+        if device == "cuda":
+            raise ModelLoadError("the backend `onnx` runs on the processor; for a GPU set `backend` to `torch`")
         from models.onnx_reader import OnnxReader  # noqa: PLC0415 - see load_base
 
-        return "onnx", OnnxReader(directory, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
+        return OnnxReader(directory, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)
     from models.reader import Reader  # noqa: PLC0415
 
-    return "torch", Reader(directory, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
+    return Reader(directory, device=device, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)
 
 
 def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> Judge:

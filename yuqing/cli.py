@@ -128,16 +128,15 @@ def prepare() -> None:
 @main.command()
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--model", help="`default` or a directory; default: the setting `model`.")
-@click.option("--backend", type=click.Choice(["torch"]), default="torch", help="What runs the model.")
+@click.option("--backend", type=click.Choice(["torch", "onnx"]), help="What runs the model; default: the setting `backend`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs.")
 @click.option("--explain", is_flag=True, help="Add the words that decided.")
 @click.option("--stories", is_flag=True, help="Link stories within the input.")
-def score(file: IO[bytes], *, model: str | None, backend: str, device: str | None, explain: bool, stories: bool) -> None:
+def score(file: IO[bytes], *, model: str | None, backend: str | None, device: str | None, explain: bool, stories: bool) -> None:
     """Judge JSON Lines (`text`, optional `title`, `kind`, `lang`, `published_at`, `publisher`): JSON Lines out, same order."""
     from yuqing.scoring import score_lines
 
-    settings = _settings(model=model, device=device)
-    _ = backend
+    settings = _settings(model=model, backend=backend, device=device)
     failed = score_lines(file, sys.stdout.buffer, settings=settings, explain=explain, stories=stories)
     sys.exit(WORK_FAILED if failed else 0)
 
