@@ -111,18 +111,19 @@ def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend
 
 
 def reader_of(name: str, directory: Path, *, device: str, threads: int, max_tokens: int = 256, batch_tokens: int = 1024) -> Passes:
-    """The encoder in `directory` on the backend `torch` or `onnx`.
+    """The encoder in `directory` on the backend `torch`, `onnx` or `onnx-int8`.
 
     Errors:
         ModelLoadError: it cannot be loaded.
     """
     make_ready()
-    if name == "onnx":
+    if name.startswith("onnx"):
         if device == "cuda":
-            raise ModelLoadError("the backend `onnx` runs on the processor; for a GPU set `backend` to `torch`")
-        from models.onnx_reader import OnnxReader  # noqa: PLC0415 - see load_base
+            raise ModelLoadError(f"the backend `{name}` runs on the processor; for a GPU set `backend` to `torch`")
+        from models.export import FLOAT32, INT8  # noqa: PLC0415 - see load_base
+        from models.onnx_reader import OnnxReader  # noqa: PLC0415
 
-        return OnnxReader(directory, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)
+        return OnnxReader(directory, precision=INT8 if name == "onnx-int8" else FLOAT32, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)
     from models.reader import Reader  # noqa: PLC0415
 
     return Reader(directory, device=device, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)

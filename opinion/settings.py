@@ -92,9 +92,10 @@ class Settings(_Strict):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs; auto takes a GPU when there is one.")
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0: one per core.")
-    backend: Literal["auto", "torch", "onnx"] = Field(
+    backend: Literal["auto", "torch", "onnx", "onnx-int8"] = Field(
         "auto",
-        description="What runs the model: `torch` (bfloat16 where the processor has it; GPU), `onnx` (8-bit integers), or `auto`: the faster here, tried once.",
+        description="What runs the model: `torch` (bfloat16 where the processor has it; GPU), `onnx` (float32, half the memory), `auto` (the faster of both here, tried"
+        " once), or `onnx-int8` (8-bit integers: half as fast again, up to a point less right).",
     )
     max_tokens: int = Field(256, ge=16, le=512, description="Longest text judged, in tokens: title and lead. Cost grows in proportion.")
     batch_tokens: int = Field(1024, ge=64, description="Most tokens (padding counted) in one forward pass. More gains nothing on a CPU; 16384 on a GPU.")

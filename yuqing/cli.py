@@ -128,7 +128,7 @@ def prepare() -> None:
 @main.command()
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--model", help="`default` or a directory; default: the setting `model`.")
-@click.option("--backend", type=click.Choice(["torch", "onnx"]), help="What runs the model; default: the setting `backend`.")
+@click.option("--backend", type=click.Choice(["torch", "onnx", "onnx-int8"]), help="What runs the model; default: the setting `backend`.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs.")
 @click.option("--explain", is_flag=True, help="Add the words that decided.")
 @click.option("--stories", is_flag=True, help="Link stories within the input.")

@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "agents",
         "model",
         "sentiment_models",
+        "backend",
         "model_dir",
         "device",
         "threads",

@@ -28,8 +28,8 @@ from models.training.split import Part
 
 log = structlog.get_logger()
 
-EMBEDDING_ROWS = 6000
-"""Rows on which the embedding's map is fitted: 1,152 columns need a few thousand."""
+EMBEDDING_ROWS = 14_000
+"""Rows on which the embedding's map is fitted: 1,152 columns; 6,000 gave a mean cosine of .944."""
 
 
 class Pooling(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from tests.support.model import UNPACKED
 
 pytestmark = [pytest.mark.eval, pytest.mark.timeout(900)]
 
-ROWS_SHA256 = ""
+ROWS_SHA256 = "d9fda3f5f9f17c43371c2f5792be32382f182aed90a5e4a37bf76e8afde2daa0"
 
 
 class Floor(NamedTuple):
@@ -33,7 +33,25 @@ class Floor(NamedTuple):
     ece: float
 
 
-FLOORS: dict[tuple[str, str], Floor] = {}
+FLOORS: dict[tuple[str, str], Floor] = {
+    ("sentiment", "twitter-financial-sentiment, published validation split"): Floor(0.876, 0.839, 0.047),  # 0.8819, 0.8448, 0.0350; 2388 rows
+    ("topics", "twitter-financial-topic, published validation split"): Floor(0.902, 0.891, 0.025),  # 0.9079, 0.8967, 0.0121; 4117 rows
+    ("sentiment", "sentfin, held out"): Floor(0.884, 0.884, 0.048),  # 0.8965, 0.8965, 0.0279; 734 rows
+    ("entity", "sentfin, held out"): Floor(0.890, 0.890, 0.035),  # 0.9023, 0.9024, 0.0142; 870 rows
+    ("entity", "sentfin, entities differ, held out"): Floor(0.803, 0.789, 0.078),  # 0.8240, 0.8099, 0.0375; 250 rows
+    ("sentiment", "synthetic en news, held out"): Floor(0.860, 0.855, 0.101),  # 0.8803, 0.8757, 0.0610; 117 rows
+    ("topics", "synthetic en news, held out"): Floor(0.684, 0.650, 0.158),  # 0.7043, 0.6707, 0.1178; 115 rows
+    ("sentiment", "synthetic zh news, held out"): Floor(0.906, 0.906, 0.084),  # 0.9261, 0.9260, 0.0438; 203 rows
+    ("topics", "synthetic zh news, held out"): Floor(0.824, 0.848, 0.121),  # 0.8446, 0.8684, 0.0807; 193 rows
+    ("sentiment", "synthetic zh social, held out"): Floor(0.871, 0.877, 0.081),  # 0.8911, 0.8977, 0.0407; 349 rows
+    ("topics", "synthetic zh social, held out"): Floor(0.710, 0.704, 0.111),  # 0.7305, 0.7247, 0.0705; 334 rows
+    ("sentiment", "en_corporate, other writers"): Floor(0.832, 0.809, 0.095),  # 0.8527, 0.8296, 0.0550; 224 rows
+    ("topics", "en_corporate, other writers"): Floor(0.712, 0.483, 0.119),  # 0.7321, 0.5031, 0.0787; 224 rows
+    ("sentiment", "zh_forum5, other writers"): Floor(0.725, 0.729, 0.158),  # 0.7454, 0.7491, 0.1180; 216 rows
+    ("topics", "zh_forum5, other writers"): Floor(0.688, 0.648, 0.150),  # 0.7081, 0.6685, 0.1095; 209 rows
+    ("sentiment", "zh_press, other writers"): Floor(0.858, 0.860, 0.104),  # 0.8786, 0.8802, 0.0636; 140 rows
+    ("topics", "zh_press, other writers"): Floor(0.851, 0.839, 0.112),  # 0.8714, 0.8593, 0.0712; 140 rows
+}
 """(head, set) -> floor; beside each what was measured on two cores in bfloat16."""
 
 
@@ -113,7 +131,7 @@ def test_plain_cases_are_judged_right(backend: Backend, text: str, lang: str, la
 
 
 def test_winner_and_loser_of_one_text_are_told_apart(backend: Backend) -> None:
-    text = "Acme wins the contract that Zenith had hoped for, Zenith shares plunge 20%"
-    row = Row("", text, measured_rows()["sentfin, held out"][0].kind, "en", entities=((0, 4, 2), (29, 35, 0)))
+    text = "Acme shares jump 8% while Zenith plunges 20%"
+    row = Row("", text, measured_rows()["sentfin, held out"][0].kind, "en", entities=((0, 4, 2), (27, 33, 0)))
     (own,) = backend.score([row.input]).entities
     assert [int(one.argmax()) for one in own] == [2, 0]
