@@ -63,16 +63,12 @@ def _write(directory: Path, path: Path, precision: str) -> None:
         made = building / "float32.onnx"
         onnx.save(Graph(tensors, shape).model(), made)
         if precision == INT8:
-            _quantise(made, building / "int8.onnx")
+            from models.onnx_runtime import quantise  # noqa: PLC0415 - only for making graphs
+
+            quantise(made, building / "int8.onnx")
         (building / f"{precision}.onnx").rename(path)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _quantise(source: Path, target: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - only for making graphs
-
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True})
 
 
 class Graph:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
@@ -16,6 +15,7 @@ from models.backends.base import Floats, ModelInput
 from models.encoder_files import ENCODER_FILE, KINDS, WORDS, WORDS_FILE
 from models.export import INT8, graph_file
 from models.features import MEAN_LAYERS, SPAN_LAYERS, Pooled, Span, groups_of, kinds_of
+from models.onnx_runtime import onnxruntime
 from models.passes import NoRoom, Passes, Read
 from models.unpack import Shape
 from opinion.errors import InferenceError, ModelLoadError
@@ -25,7 +25,7 @@ FAR = -1e4
 
 
 class OnnxReader(Passes):
-    """The encoder and tokenizer in `directory`, its graph in `precision` (export.INT8 or FLOAT32).
+    """The encoder and tokenizer in `directory`, its graph in `precision` (exponnxruntime.INT8 or FLOAT32).
 
     Errors:
         ModelLoadError: they cannot be loaded, or the graph cannot be made.
@@ -39,10 +39,10 @@ class OnnxReader(Passes):
                 self._shape = shape = Shape(**json.loads((file.metadata() or {})["shape"]))
                 self._positions, self._kinds = (file.get_tensor(name).astype(np.float32) for name in ("embeddings.positions", KINDS))
             self._words = load_file(directory / WORDS_FILE)[WORDS]
-            options = ort.SessionOptions()
+            options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # beside other processes a spinning thread holds up the others
-            self._session = ort.InferenceSession(str(graph_file(directory, precision)), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(graph_file(directory, precision)), options, providers=["CPUExecutionProvider"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             msg = f"{directory} holds no encoder that ONNX Runtime can run: {error}"
             raise ModelLoadError(msg) from error

@@ -116,13 +116,14 @@ def alert() -> None:
 @main.command()
 def prepare() -> None:
     """Fetch Kafka's jars and unpack the model, so that nothing is left to download or convert."""
-    from models.encoder_files import prepare_model
+    from models.registry import load_backend
     from yuqing.embedded.kafka import prepare_kafka
 
     settings = _settings()
     jars = prepare_kafka(echo=_say)
     _say(f"Kafka: {len(jars)} jars")
-    _say(f"model: {prepare_model(settings.models_dir)}")
+    backend = load_backend(settings)  # unpacks, merges, tries which backend is faster
+    _say(f"model: {backend.model}@{backend.revision} on {backend.name}")
 
 
 @main.command()
