@@ -39,8 +39,10 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     sentiment_weight: Positive = 1.0
     topic_weight: Positive = 1.0
     entity_weight: Positive = 0.5
+    embedding_weight: Annotated[float, Meta(ge=0)] = 0.3  # of staying near the untuned encoder's meaning, by which stories are linked
+    embedding_every: Annotated[int, Meta(ge=1)] = 3  # of the rows, that is asked of one in so many
     written_repeat: Annotated[int, Meta(ge=1, le=10)] = 2  # how often an epoch sees the project's own rows
-    class_power: Share = 0.25  # sentiment rows weigh (1 / share of their class) to this power
+    class_power: Share = 0.0  # sentiment rows weigh (1 / share of their class) to this power
     most_rows: Annotated[int, Meta(ge=0)] = 0  # train on so many only, to try something out; 0 for all
 
 

@@ -37,6 +37,7 @@ class Example(Struct, frozen=True):
     topic: int = UNLABELLED
     targets: tuple[Target, ...] = ()
     weight: float = 1.0
+    meaning: int = -1  # row of Tuning's table of untuned embeddings; -1: none
 
 
 class Batch(Struct, frozen=True):
@@ -48,6 +49,7 @@ class Batch(Struct, frozen=True):
     sentiments: torch.Tensor  # (rows,), UNLABELLED where there is none
     topics: torch.Tensor  # (rows,)
     weights: torch.Tensor  # (rows,)
+    meanings: torch.Tensor  # (rows,): row of the table of untuned embeddings, -1 where there is none
 
 
 def examples_of(rows: Sequence[Row], tokens: Tokens, *, weights: Sequence[float]) -> list[Example]:
@@ -104,6 +106,7 @@ def batch_of(examples: list[Example]) -> Batch:
         torch.tensor([one.sentiment for one in examples]),
         torch.tensor([one.topic for one in examples]),
         torch.tensor([one.weight for one in examples]),
+        torch.tensor([one.meaning for one in examples]),
     )
 
 

@@ -21,10 +21,10 @@ from models.passes import Passes
 from models.reader import Reader
 from models.registry import ADAPTERS, CARD, HEADS
 from models.training.card import card_of
-from models.training.fit import Labels, fit_embedding, fit_temperatures
+from models.training.fit import FEWEST_FOR_TEMPERATURE, Labels, fit_embedding, fit_temperatures
 from models.training.measure import quality
 from models.training.rows import Row
-from models.training.split import Part
+from models.training.split import OWN_SPLIT, Part
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], pa
     log.info("reading the rows kept back", rows=len(chosen))
     pooling = pooling_of(reader, chosen)
     calibrates = np.array([parts[index] is Part.CALIBRATE for index in kept])
-    calibrated = {head: _calibrated(heads[head], *_labelled(head, chosen, pooling), calibrates=calibrates) for head in HEAD_NAMES}
+    calibrated = {head: _calibrated(heads[head], *_labelled(head, chosen, pooling), calibrates=calibrates, strange=np.array([is_strange(row) for row in chosen])) for head in HEAD_NAMES}
     log.info("fitting the embedding")
     embedding, cosine = embedding_of(reader, Reader(base, max_tokens=max_tokens), [row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN])
     data = heads_bytes(calibrated, embedding)
@@ -102,8 +102,14 @@ def _labelled(head: str, rows: Sequence[Row], pooling: Pooling) -> tuple[Floats,
     return features, np.array([-1 if label is None else label for label in labels], np.int64), pooling.groups, np.arange(len(rows))
 
 
-def _calibrated(head: Head, features: Floats, labels: Labels, groups: Labels, at: Labels, *, calibrates: NDArray[np.bool_]) -> Head:
-    chosen = calibrates[at] & (labels >= 0)
+def _calibrated(head: Head, features: Floats, labels: Labels, groups: Labels, at: Labels, *, calibrates: NDArray[np.bool_], strange: NDArray[np.bool_]) -> Head:
+    """The head with temperatures: of rows by writers it never read where a group has enough of them (what it will meet is no kin of its training), else of all rows kept back."""
+    known = calibrates[at] & (labels >= 0)
+    chosen = known.copy()
+    for group in range(len(GROUPS)):
+        theirs = known & strange[at] & (groups == group)
+        if int(theirs.sum()) >= FEWEST_FOR_TEMPERATURE:
+            chosen &= (groups != group) | strange[at]
     return msgspec.structs.replace(head, temperatures=fit_temperatures(head.logits(features[chosen]), labels[chosen], groups=groups[chosen]))
 
 
@@ -119,6 +125,11 @@ def _scores(head: Head, features: Floats, labels: Labels, groups: Labels, at: La
         with_temperature = quality(after[chosen], labels[chosen])
         found[str(name)] = {**msgspec.structs.asdict(with_temperature), "ece_uncalibrated": quality(before[chosen], labels[chosen]).ece}
     return found
+
+
+def is_strange(row: Row) -> bool:
+    """Whether a row is of a writer that no training row is of (see rows.apart)."""
+    return row.dataset not in {"sentfin", "synthetic", *OWN_SPLIT}
 
 
 def set_of(row: Row) -> str:

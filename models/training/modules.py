@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
-from models.features import GROUPS, HEAD_NAMES
+from models.features import GROUPS, HEAD_NAMES, MEAN_LAYERS
 from models.heads import Head
 from opinion.records import TOPICS
 
@@ -69,3 +70,30 @@ class TrainedHeads(nn.Module):
     def stored(self) -> dict[str, Head]:
         """The heads as they are stored."""
         return {name: head.head() for name, head in self.heads.items()}  # type: ignore[operator]
+
+
+class MeaningMap(nn.Module):
+    """A linear map from the means of the tuned encoder to the last mean of the untuned one, which it starts from. It keeps tuning near the meaning; what is stored is fitted afterwards."""
+
+    def __init__(self, targets: torch.Tensor) -> None:
+        super().__init__()
+        self.targets = targets  # (rows, hidden), of length 1
+        hidden = targets.shape[1]
+        self.map = nn.Linear(len(MEAN_LAYERS) * hidden, hidden)
+        with torch.no_grad():
+            self.map.weight.zero_()
+            self.map.weight[:, -hidden:] = torch.eye(hidden)
+            self.map.bias.zero_()
+        self.to(targets.device)
+
+    def forward(self, features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """One minus the cosine to the targets `rows` of texts with these features."""
+        means = features[:, : self.map.in_features]
+        return 1 - functional.cosine_similarity(self.map(means), self.targets[rows], dim=1)
+
+
+def last_means(seen: Sequence[Seen]) -> torch.Tensor:
+    """The last layer's means, of length 1, (rows, hidden)."""
+    features = torch.cat([one.features for one in seen])
+    hidden = features.shape[1] // (len(MEAN_LAYERS) + 1)
+    return functional.normalize(features[:, (len(MEAN_LAYERS) - 1) * hidden : len(MEAN_LAYERS) * hidden], dim=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ from models.reader import pooled
 from models.training.config import TrainConfig
 from models.training.examples import UNLABELLED, Batch, Example, batch_of, batches, long_ones, masked
 from models.training.lora import TunableEncoder
-from models.training.modules import Seen, TrainedHeads
+from models.training.modules import MeaningMap, Seen, TrainedHeads, last_means
 
 SCALING_ROWS = 1024
 """Rows whose spread scales the heads' features."""
@@ -55,7 +56,8 @@ class Tuning:
         torch.manual_seed(config.seed)
         self._examples, self._config, self._device = list(examples), config, device
         self.encoder = TunableEncoder(directory, device=device, dtype=dtype, rank=config.rank, dropout=config.dropout, seed=config.seed)
-        self.heads = TrainedHeads(self._before(), hidden=config.head_hidden, dropout=config.head_dropout)
+        self.heads = TrainedHeads(self._before(self._examples[:: max(1, len(self._examples) // SCALING_ROWS)])[1], hidden=config.head_hidden, dropout=config.head_dropout)
+        self.meaning = self._meaning(config.embedding_every) if config.embedding_weight else None
         self._averages: list[torch.Tensor] = []
 
     def run(self, on_progress: Callable[[Progress], None], *, report_steps: int = 50) -> Tuned:
@@ -64,7 +66,7 @@ class Tuning:
         optimiser = torch.optim.AdamW(
             [
                 {"params": self.encoder.parameters(), "lr": config.learning_rate, "weight_decay": 0.0},
-                {"params": list(self.heads.parameters()), "lr": config.head_learning_rate, "weight_decay": config.weight_decay},
+                {"params": [*self.heads.parameters(), *(self.meaning.parameters() if self.meaning else ())], "lr": config.head_learning_rate, "weight_decay": config.weight_decay},
             ]
         )
         epochs = [self._epoch(number) for number in range(config.epochs)]
@@ -120,20 +122,32 @@ class Tuning:
             shares = torch.tensor([1 / math.sqrt(len(one.targets)) for one in batch.examples for _ in one.targets], device=device)
             losses = functional.cross_entropy(scores["entity"], labels, reduction="none", label_smoothing=config.label_smoothing)
             total = total + config.entity_weight * (losses * shares).sum()
+        if self.meaning and bool((batch.meanings >= 0).any()):
+            kept = torch.nonzero(batch.meanings >= 0)[:, 0].to(device)
+            total = total + config.embedding_weight * self.meaning(seen.features[kept], batch.meanings.to(device)[kept]).sum()
         return total / len(batch.examples)
 
     def _pooled(self, batch: Batch, ids: list[list[int]], names: list[Span]) -> Seen:
         padded, real = self.encoder.padded(ids)
         return Seen(*pooled(self.encoder.layers(padded, real, batch.kinds.to(self._device)), real, names))
 
-    def _before(self) -> list[Seen]:
-        """Poolings of some rows as the encoder is now."""
-        some = self._examples[:: max(1, len(self._examples) // SCALING_ROWS)]
+    def _before(self, examples: Sequence[Example]) -> tuple[list[Example], list[Seen]]:
+        """The examples in another order, and their poolings by the encoder as it is now."""
+        order: list[Example] = []
+        seen = []
         with torch.inference_mode():
-            return [
-                self._pooled(batch, [one.ids for one in batch.examples], _names(batch.examples))
-                for batch in batches(some, most_tokens=self._config.batch_tokens, most_rows=self._config.batch_rows, seed=0)
-            ]
+            for batch in batches(examples, most_tokens=self._config.batch_tokens, most_rows=self._config.batch_rows, seed=0):
+                order += batch.examples
+                seen.append(self._pooled(batch, [one.ids for one in batch.examples], _names(batch.examples)))
+        return order, seen
+
+    def _meaning(self, every: int) -> MeaningMap:
+        """The map to the embeddings of every so-manieth example, which are told their row in its table."""
+        numbered = [replace(one, meaning=at // every) if at % every == 0 else one for at, one in enumerate(self._examples)]
+        order, seen = self._before([one for one in numbered if one.meaning >= 0])
+        self._examples = numbered
+        place = torch.argsort(torch.tensor([one.meaning for one in order])).to(self._device)
+        return MeaningMap(last_means(seen)[place].clone())
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.encoder.parameters(), *self.heads.parameters()]
