@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models example lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect example lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: dev ## documents per second through the pipeline, against the model alone
 
 bench-models: dev ## texts per second of our scorer, against two transformers pipelines and the bare forward pass
 	$(BIN)/python -m tests.bench.models
+
+bench-detect: dev ## recall, delay and false alarms of surges planted in real streams, against an oracle
+	$(BIN)/python -m tests.bench.detect
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml

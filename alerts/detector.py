@@ -12,18 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from alerts.detect.baseline import baseline_ratio, learned_hour, pooled_share
-from alerts.detect.rules import HOUR_S, Rules
+from alerts.detect.baseline import RECENT_MEMORY, Usual, usual_of
+from alerts.detect.dispersion import LEAST_EXPECTED, Dispersion
+from alerts.detect.rules import HOUR_S, QUARTERS, Rules
 from alerts.detect.series import TOTAL, CountGrid, Floats, Ints, PaneSeries
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, score_range, window_sums
 from alerts.lifecycle import Episode, Transition, most_telling, step
 from opinion.records import Lane, Severity, Spike
-from opinion.windows import PANE_S
+from opinion.windows import PANE_S, QUARTER_S
 
 KEEP_S = 4 * HOUR_S
 """Panes kept beyond the longest window once evaluated: the trend's three hours, and late edits."""
 MOST_CHUNKS = 64
 """A series with more chunks of panes than this (three days of busy minutes) is trimmed while it is filled, not only afterwards."""
+COMPANY, TOPIC = "entity:", "topic:"
+"""What subjects of either kind begin with."""
+MOST_REMEMBERED = 16
+"""Baselines of so few quarter hours are remembered until others are asked for: a tick asks for the same ones for a quarter of an hour."""
 
 
 class DetectorState(Struct, frozen=True):
@@ -31,6 +36,7 @@ class DetectorState(Struct, frozen=True):
 
     evaluated_s: int | None = None  # epoch seconds up to which boundaries were evaluated; None: none yet
     episodes: dict[str, Episode] = field(default_factory=dict)
+    dispersion: dict[int, tuple[int, int]] = field(default_factory=dict)  # see detect.dispersion
 
 
 class Snapshot(Struct, frozen=True):
@@ -48,8 +54,9 @@ class _Look(NamedTuple):
 
     boundaries: Ints
     sums: Sums
-    usual: Floats
+    usual: Floats  # (windows, boundaries)
     score: Floats  # (windows, boundaries)
+    level: Floats  # (boundaries,): score of the widest window against the long memory; it never fires, but an alert lasts while it is high
 
 
 class Detector:
@@ -59,7 +66,9 @@ class Detector:
         self.rules = rules
         self._series: dict[str, PaneSeries] = {}
         self._pool = CountGrid()
-        self._usual: dict[str, tuple[int, float]] = {}  # the newest baseline asked for, and its hour
+        self._dispersion = Dispersion()
+        self._factors: dict[int, float] = {}  # of the hours asked for
+        self._usual: dict[str, tuple[tuple[int, ...], Usual]] = {}  # the newest baselines asked for, and their quarter hours
         self._lenses: dict[int, tuple[Lens, ...]] = {}
         self._episodes: dict[str, Episode] = {}
         self._evaluated_s: int | None = None
@@ -90,13 +99,19 @@ class Detector:
         """Subjects whose alert is on."""
         return {subject: episode.severity for subject, episode in self._episodes.items() if episode.ended_at is None}
 
+    def explaining(self, spikes: Iterable[Spike]) -> list[str]:
+        """Companies that may explain a topic's surge among `spikes`: those with an alert, and those that may have one by then."""
+        surging = {spike.subject for spike in spikes if spike.score >= self.rules.theta} | set(self.firing())
+        return sorted(subject for subject in surging if subject.startswith(COMPANY))
+
     def state(self) -> DetectorState:
         """What to save."""
-        return DetectorState(self._evaluated_s, dict(self._episodes))
+        return DetectorState(self._evaluated_s, dict(self._episodes), self._dispersion.sums())
 
     def restore(self, state: DetectorState) -> None:
         """Forget everything and go on from a saved state; the caller puts the panes again, oldest first."""
-        self._series, self._pool, self._usual = {}, CountGrid(), {}
+        self._series, self._pool, self._usual, self._factors = {}, CountGrid(), {}, {}
+        self._dispersion = Dispersion(state.dispersion)
         self._evaluated_s, self._episodes = state.evaluated_s, dict(state.episodes)
 
     def spikes(self, until: datetime, *, partial: bool = False) -> list[Spike]:
@@ -109,6 +124,7 @@ class Detector:
         until_s = int(until.timestamp())
         closed_s = until_s // PANE_S * PANE_S
         found: list[Spike] = []
+        self._learn_dispersion(closed_s)
         for subject, series in self._series.items():
             last = series.boundary(closed_s)
             oldest = series.panes.first() if self._evaluated_s is None else series.boundary(self._evaluated_s)
@@ -121,15 +137,15 @@ class Detector:
             self._evaluated_s = closed_s
             for series in self._series.values():
                 self._trim(series)
-            self._pool.trim(closed_s // HOUR_S - self._hours_kept())
+            self._forget(closed_s // HOUR_S - self._hours_kept())
         return sorted(found, key=lambda spike: (spike.at, spike.subject))
 
     def decide(self, spikes: Iterable[Spike]) -> list[Transition]:
         """What to tell, by (at, subject), after the spikes of the last look, whose breadth the caller has filled in."""
         told: list[Transition] = []
-        for (at, subject), group in groupby(spikes, key=lambda spike: (spike.at, spike.subject)):
+        for (at, subject), group in groupby(spikes, key=lambda spike: (spike.at, spike.subject)):  # companies come before topics
             told += self._settle(subject, before=at)
-            told += self._step(subject, most_telling(list(group), self.rules), at=at)
+            told += self._step(subject, most_telling([self._explained(spike) for spike in group], self.rules), at=at)
         if self._evaluated_s is not None:
             until = datetime.fromtimestamp(self._evaluated_s, UTC)
             for subject in sorted(self._episodes):
@@ -144,7 +160,7 @@ class Detector:
         boundary = series.boundary(at.timestamp() - 1) + 1
         total, negative = series.window(boundary, panes=max(1, window_s // series.pane_s))
         score = max((float(look.score.max()) for look in self._looks(subject, boundary, boundary)), default=0.0)
-        usual = float(self._usuals(subject, np.array([series.instant(boundary)]))[0])
+        usual = float(self._usuals(subject, self._quarters(series, np.array([boundary]))[-1]).share[0])
         return Snapshot(total, negative, negative / total if total else 0.0, usual, score)
 
     def _settle(self, subject: str, *, before: datetime) -> list[Transition]:
@@ -152,9 +168,19 @@ class Detector:
         episode = self._episodes.get(subject)
         if episode is None or episode.ended_at is not None:
             return []
-        due_s = -(-(episode.hot_at + self._patience(subject)).timestamp() // PANE_S) * PANE_S
-        due = datetime.fromtimestamp(due_s, UTC)
+        due = self._due(episode)
         return self._step(subject, None, at=due) if due < before else []
+
+    def _due(self, episode: Episode) -> datetime:
+        """When the alert ends unless its subject is hot again before."""
+        due_s = -(-(episode.hot_at + self._patience(episode.subject)).timestamp() // PANE_S) * PANE_S
+        return datetime.fromtimestamp(due_s, UTC)
+
+    def _explained(self, spike: Spike) -> Spike:
+        """The spike of a topic without the negatives of companies whose own alert is on."""
+        on = [self._episodes[subject] for subject in spike.shared if subject in self._episodes]
+        explained = sum(spike.shared[episode.subject] for episode in on if episode.ended_at is None and spike.at < self._due(episode))
+        return msgspec.structs.replace(spike, explained=min(explained, spike.negative)) if explained else spike
 
     def _step(self, subject: str, spike: Spike | None, *, at: datetime) -> list[Transition]:
         episode, transition = step(self._episodes.get(subject), spike, at=at, rules=self.rules)
@@ -179,27 +205,65 @@ class Detector:
             sums = window_sums(series.panes.slice(low - reach, high - 1), views)
             seen = np.nonzero(sums.negative[-1] >= self.rules.min_negative)[0]
             if len(seen):
-                boundaries = low + seen
-                sums = Sums(sums.total[:, seen], sums.negative[:, seen])
-                usual = self._usuals(subject, series.instants(boundaries))
-                yield _Look(boundaries, sums, usual, score_range(sums, views, usual=usual, rules=self.rules))
+                yield self._look(subject, series, low + seen, Sums(sums.total[:, seen], sums.negative[:, seen]))
+
+    def _look(self, subject: str, series: PaneSeries, boundaries: Ints, sums: Sums) -> _Look:
+        views = self._views(series)
+        asked = self._quarters(series, boundaries)
+        known, where = np.unique(asked, return_inverse=True)
+        at = where.reshape(asked.shape)
+        usual = self._usuals(subject, known)
+        hours, hour_of = np.unique((series.instants(boundaries) - QUARTER_S) // HOUR_S, return_inverse=True)
+        rho = np.array([view.rho for view in views])[:, np.newaxis] * self._factors_of(hours)[hour_of] + usual.doubt[at]
+        share = usual.share[at]
+        score = score_range(sums, usual=share, rho=rho, rules=self.rules)
+        widest = Sums(sums.total[-1:], sums.negative[-1:])
+        level = score_range(widest, usual=usual.long_share[at[-1:]], rho=np.full((1, len(boundaries)), self.rules.level_rho), rules=self.rules)
+        return _Look(boundaries, sums, share, score, level[0])
+
+    def _quarters(self, series: PaneSeries, boundaries: Ints) -> Ints:
+        """The quarter hour whose beginning each window (rows) at each boundary is judged by: the last that had begun when the window did."""
+        widths = np.array([-(-view.width_s // QUARTER_S) for view in self._views(series)])
+        quarters: Ints = series.instants(boundaries)[np.newaxis, :] // QUARTER_S - widths[:, np.newaxis]
+        return quarters
 
     def _views(self, series: PaneSeries) -> tuple[Lens, ...]:
         if series.pane_s not in self._lenses:
             self._lenses[series.pane_s] = lenses(self.rules, pane_s=series.pane_s)
         return self._lenses[series.pane_s]
 
-    def _usuals(self, subject: str, at_s: Ints) -> Floats:
-        """The baseline of a subject at rising instants."""
-        hours, where = np.unique(learned_hour(at_s, self.rules), return_inverse=True)
+    def _usuals(self, subject: str, quarters: Ints) -> Usual:
+        """What is usual of a subject at rising quarter hours."""
+        key = tuple(quarters.tolist()) if len(quarters) <= MOST_REMEMBERED else ()
         known = self._usual.get(subject)
-        if len(hours) == 1 and known is not None and known[0] == hours[0]:
-            return np.full(len(at_s), known[1])
-        prior = pooled_share(self._pool, hours, rules=self.rules)
-        usual = baseline_ratio(self.series(subject).hours, hours, prior=prior, rules=self.rules)
-        self._usual[subject] = int(hours[-1]), float(usual[-1])
-        found: Floats = usual[where]
+        if known is not None and key and known[0] == key:
+            return known[1]
+        found = usual_of(self.series(subject), quarters, pool=self._pool, rules=self.rules)
+        if key:
+            self._usual[subject] = key, found
         return found
+
+    def _factors_of(self, hours: Ints) -> Floats:
+        """The multiple of every rho that all subjects show, as known in rising hours."""
+        missing = [hour for hour in hours.tolist() if hour not in self._factors]
+        if missing:
+            fitted = self._dispersion.factors(np.array(missing), rules=self.rules)
+            self._factors |= dict(zip(missing, fitted.tolist(), strict=True))
+        return np.array([self._factors[hour] for hour in hours.tolist()])
+
+    def _learn_dispersion(self, closed_s: int) -> None:
+        """Learn the hours that late documents can no longer change since the last look."""
+        end = (closed_s - QUARTER_S) // HOUR_S
+        for series in self._series.values():
+            first = series.hours.first() if self._evaluated_s is None else (self._evaluated_s - QUARTER_S) // HOUR_S
+            if first is None or first >= end or series.pane_s > HOUR_S:
+                continue
+            total, negative = series.hours.slice(first, end)
+            spoken = np.nonzero(total >= LEAST_EXPECTED)[0]
+            if len(spoken):
+                hours = first + spoken
+                usual = usual_of(series, hours * QUARTERS, pool=self._pool, rules=self.rules)
+                self._dispersion.add(hours, total=total[spoken], negative=negative[spoken], usual=usual.share, texts=usual.texts, rules=self.rules)
 
     def _surprising(self, subject: str, looks: Iterable[_Look]) -> list[Spike]:
         found = list(looks)
@@ -208,35 +272,45 @@ class Detector:
         series = self._series[subject]
         boundaries = np.concatenate([look.boundaries for look in found])
         sums = Sums(*(np.concatenate([look.sums[row] for look in found], axis=1) for row in (0, 1)))
-        usual, score = np.concatenate([look.usual for look in found]), np.concatenate([look.score for look in found], axis=1)
+        usual = np.concatenate([look.usual for look in found], axis=1)
+        score = np.concatenate([look.score for look in found], axis=1)
+        level = np.concatenate([look.level for look in found])
         episode = self._episodes.get(subject)
         is_open = episode is not None and episode.ended_at is None
         patience = round(self._patience(subject).total_seconds())
         spikes: list[Spike] = []
-        for i in _that_matter(score.max(axis=0), series.instants(boundaries), rules=self.rules, patience_s=patience, is_open=is_open).tolist():
+        matter = _that_matter(score.max(axis=0), level, series.instants(boundaries), rules=self.rules, patience_s=patience, is_open=is_open)
+        for i in matter.tolist():
             at = datetime.fromtimestamp(series.instant(int(boundaries[i])), UTC)
             telling = np.nonzero(score[:, i] >= self.rules.theta)[0].tolist() or [int(score[:, i].argmax())]
             for row in telling:
                 width_s = self._views(series)[row].width_s
                 counts = int(sums.total[row, i]), int(sums.negative[row, i])
-                spikes.append(_spike(subject, at=at, width_s=width_s, counts=counts, usual=float(usual[i]), score=float(score[row, i])))
+                own = float(usual[row, i]), float(score[row, i]), float(level[i])
+                spikes.append(_spike(subject, at=at, width_s=width_s, counts=counts, usual=own[0], score=own[1], level=own[2]))
         return spikes
 
     def _trim(self, series: PaneSeries) -> None:
         if self._evaluated_s is not None:
             panes_s = self._evaluated_s - self._views(series)[-1].width_s - KEEP_S
-            series.trim(panes_before_s=panes_s, hours_before_s=self._evaluated_s - self._hours_kept() * HOUR_S)
+            quarters_s = panes_s - RECENT_MEMORY * self.rules.recent_half_life_h * HOUR_S
+            series.trim(panes_before_s=panes_s, quarters_before_s=quarters_s, hours_before_s=self._evaluated_s - self._hours_kept() * HOUR_S)
+
+    def _forget(self, hour: int) -> None:
+        self._pool.trim(hour)
+        self._dispersion.trim(hour)
+        self._factors = {known: factor for known, factor in self._factors.items() if known >= hour}
 
     def _hours_kept(self) -> int:
-        return self.rules.history_h + self.rules.guard_h + 2
+        return self.rules.history_h + self.rules.windows[-1].width_s // HOUR_S + 3
 
 
-def _that_matter(best: Floats, at_s: Ints, *, rules: Rules, patience_s: int, is_open: bool) -> npt.NDArray[np.intp]:
+def _that_matter(best: Floats, level: Floats, at_s: Ints, *, rules: Rules, patience_s: int, is_open: bool) -> npt.NDArray[np.intp]:
     """Indices of the evaluations that can change an alert: those that are not calm, from the first that may fire on.
 
     Runs with more calm than `patience_s` between them are apart: an alert of one is over before the next begins.
     """
-    warm = np.nonzero(best >= rules.calm_below)[0]
+    warm = np.nonzero(np.maximum(best, level) >= rules.calm_below)[0]
     if is_open or not len(warm):
         return warm
     fired = np.cumsum(best[warm] >= rules.theta)
@@ -246,7 +320,7 @@ def _that_matter(best: Floats, at_s: Ints, *, rules: Rules, patience_s: int, is_
     return kept
 
 
-def _spike(subject: str, *, at: datetime, width_s: int, counts: tuple[int, int], usual: float, score: float) -> Spike:
+def _spike(subject: str, *, at: datetime, width_s: int, counts: tuple[int, int], usual: float, score: float, level: float) -> Spike:
     """The record of one window; rounded, so that what is told is what is decided on."""
     total, negative = counts
     return Spike(
@@ -265,6 +339,7 @@ def _spike(subject: str, *, at: datetime, width_s: int, counts: tuple[int, int],
         stories=0,
         publishers=0,
         authors=0,
+        level=round(level, 4),
     )
 
 

@@ -58,7 +58,7 @@ def step(episode: Episode | None, spike: Spike | None, *, at: datetime, rules: R
     """
     if episode is None or episode.ended_at is not None:
         return _idle(episode, spike, at=at, rules=rules)
-    if spike is not None and spike.score >= rules.calm_below:
+    if spike is not None and max(spike.score, spike.level) >= rules.calm_below:
         return _hot(episode, spike, rules=rules)
     if at < episode.hot_at + rules.resolve_after:
         return episode, None

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from alerts.compose import choose_evidence, compose
 from alerts.detect.trend import trend_of
-from alerts.detector import Detector, DetectorState
+from alerts.detector import TOPIC, Detector, DetectorState
 from alerts.lifecycle import Transition
 from alerts.store import AlertStore
 from opinion.bus import Producer
@@ -92,7 +92,9 @@ class Tick:
             if found.at is None:
                 return []
             await self._read_changes(found.at)
-            spikes = [await self._with_breadth(spike) for spike in self._detector.spikes(found.at, partial=self._clock.speed == 1.0)]
+            spikes = self._detector.spikes(found.at, partial=self._clock.speed == 1.0)
+            companies = self._detector.explaining(spikes)
+            spikes = [await self._with_breadth(spike, companies) for spike in spikes]
             written = []
             for transition in self._detector.decide(spikes):
                 alert = await self._composed(transition)
@@ -126,11 +128,14 @@ class Tick:
                 self._detector.put(subject, int(pane.start_at.timestamp()), total=counts.total, negative=counts.negative)
             self._known.add(subject)
 
-    async def _with_breadth(self, spike: Spike) -> Spike:
+    async def _with_breadth(self, spike: Spike, companies: Sequence[str]) -> Spike:
+        """The spike with how many told it and, of a topic, how much of it is about each of the companies; only where it may fire."""
         if spike.score < self._detector.rules.theta:
             return spike
-        breadth = await self._store.breadth(spike.subject, start_at=spike.at - timedelta(seconds=spike.width_s), end_at=spike.at)
-        return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors)
+        start_at = spike.at - timedelta(seconds=spike.width_s)
+        breadth = await self._store.breadth(spike.subject, start_at=start_at, end_at=spike.at)
+        shared = await self._store.shared(spike.subject, companies, start_at=start_at, end_at=spike.at) if spike.subject.startswith(TOPIC) else {}
+        return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors, authored=breadth.authored, shared=shared)
 
     async def _composed(self, transition: Transition) -> Alert:
         spike = transition.spike

@@ -284,6 +284,10 @@ class Spike(Struct, frozen=True, kw_only=True):
     stories: int
     publishers: int
     authors: int
+    authored: int = 0  # negatives that were posted by authors, where that is known: the rest is the press
+    shared: dict[str, int] = field(default_factory=dict)  # of a topic's negatives: how many also speak of each company that may be surging
+    explained: int = 0  # negatives that companies with an alert of their own account for
+    level: float = 0.0  # score of the widest window against the subject's long memory: an alert lasts while it stands out
 
 
 class Severity(StrEnum):

@@ -61,6 +61,7 @@ class Breadth(Struct, frozen=True):
     stories: int = 0
     publishers: int = 0
     authors: int = 0
+    authored: int = 0  # negative tellings of authors, exactly; 0 is unknown
 
 
 class WindowStore:
@@ -173,7 +174,8 @@ class WindowStore:
                 stories, publishers, authors = cast("list[int]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the breadth of {subject}: {error}") from error
-        return Breadth(stories, publishers, authors)
+        posts = [pane.kinds[PaneKind.SOCIAL].negative for pane in await self.panes(subject, since=start_at) if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds]
+        return Breadth(stories, publishers, authors, sum(posts))
 
     async def evidence(self, subject: str, *, start_at: datetime, end_at: datetime) -> list[AlertEvidence]:
         """The negative documents of [start_at, end_at), oldest first, with how many copies each story has by now."""
@@ -188,6 +190,19 @@ class WindowStore:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the evidence on {subject}: {error}") from error
         return [msgspec.structs.replace(item, story_size=max(1, size)) for item, size in zip(found, sizes, strict=True)]
+
+    async def shared(self, subject: str, others: Sequence[str], *, start_at: datetime, end_at: datetime) -> dict[str, int]:
+        """How many of the subject's negative tellings of [start_at, end_at) count for each of the others too; those with none are left out."""
+        span = (epoch_ms(start_at), f"({epoch_ms(end_at)}")
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in (subject, *others):
+                    pipe.zrangebyscore(self._names.evidence(name), *span)
+                rows = cast("list[list[bytes]]", await pipe.execute())
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the evidence on {subject}: {error}") from error
+        own, *theirs = ({(item.story_id, item.publisher) for item in map(_evidence.decode, row)} for row in rows)
+        return {other: len(own & told) for other, told in zip(others, theirs, strict=True) if own & told}
 
     async def canonical(self, subject: str) -> bytes:
         """All panes of a subject as bytes: equal panes give equal bytes."""

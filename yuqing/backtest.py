@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from alerts.detect.rules import HOUR_S, Rules, load_rules
-from alerts.detector import Detector
+from alerts.detector import TOPIC, Detector
 from alerts.lifecycle import Transition
 from opinion.errors import ConfigError
 from opinion.records import AlertStatus, Instant, Lane, Severity, Spike
@@ -53,7 +53,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     last_at: Instant | None
     alerts: int
     alerts_per_subject_week: float
-    warmup_s: int  # at the start of the record the built-in prior alone says what is usual
+    warmup_s: int  # at the start of the record too little is known of what is usual
 
 
 class Outcome(NamedTuple):
@@ -103,16 +103,21 @@ def _replayed(recording: Recording, rules: Rules) -> list[Transition]:
         detector.load(subject, track.starts_s, track.counts, pane_s=track.pane_s)
     until_s = -(-max(track.end_s for track in recording.tracks.values()) // PANE_S) * PANE_S
     spikes = detector.spikes(datetime.fromtimestamp(until_s, UTC))
-    return detector.decide(_with_breadth(spike, recording, rules=rules) for spike in spikes)
+    companies = detector.explaining(spikes)
+    return detector.decide(_with_breadth(spike, recording, companies=companies, rules=rules) for spike in spikes)
 
 
-def _with_breadth(spike: Spike, recording: Recording, *, rules: Rules) -> Spike:
+def _with_breadth(spike: Spike, recording: Recording, *, companies: Sequence[str], rules: Rules) -> Spike:
     """The spike with what the record says of its window; only those that may fire are asked for it."""
     if spike.score < rules.theta:
         return spike
     end_s = int(spike.at.timestamp())
-    breadth = recording.tracks[spike.subject].voices.breadth(end_s - spike.width_s, end_s)
-    return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors)
+    start_s, voices = end_s - spike.width_s, recording.tracks[spike.subject].voices
+    breadth = voices.breadth(start_s, end_s)
+    own = voices.tellings_of(start_s, end_s) if spike.subject.startswith(TOPIC) else frozenset()
+    told = {company: len(own & recording.tracks[company].voices.tellings_of(start_s, end_s)) for company in companies} if own else {}
+    shared = {company: count for company, count in told.items() if count}
+    return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors, authored=breadth.authored, shared=shared)
 
 
 def _row(transition: Transition) -> Row:
@@ -146,5 +151,5 @@ def _summary(recording: Recording, transitions: list[Transition], *, rules: Rule
         last_at=datetime.fromtimestamp(last_s, UTC) if tracks else None,
         alerts=alerts,
         alerts_per_subject_week=round(alerts / weeks, 6) if weeks else 0.0,
-        warmup_s=(rules.guard_h + 1) * HOUR_S,
+        warmup_s=round(rules.day_half_life_h * HOUR_S),
     )

@@ -47,6 +47,10 @@ class Voices(Protocol):
         """How many told it in [start_s, end_s), epoch seconds; 0 is unknown."""
         ...
 
+    def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
+        """Story and publisher of each negative telling in [start_s, end_s); none where the record does not say."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
@@ -119,6 +123,11 @@ class _Columns:
         sums = [0 if (column[told] == UNKNOWN).any() else int(column[told].sum()) for column in (np.asarray(self.stories[rows]), np.asarray(self.authors[rows]))]
         return Breadth(stories=sums[0], authors=sums[1])
 
+    def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
+        """None: counts do not say what was told."""
+        del start_s, end_s
+        return frozenset()
+
 
 class _CountTracks:
     """Count rows, as they come."""
@@ -186,7 +195,13 @@ class _Told:
         begin = bisect_left(self.negatives, (start_s // QUARTER_S * QUARTER_S,))
         found = self.negatives[begin : bisect_left(self.negatives, (end_s,))]
         stories, publishers, authors = ({row[column] for row in found} for column in (1, 2, 3))
-        return Breadth(len(stories), len(publishers), len(authors - {""}))
+        authored = {row[1:3] for row in found if row[0] >= start_s and row[3]}
+        return Breadth(len(stories), len(publishers), len(authors - {""}), len(authored))
+
+    def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
+        """Those of exactly this time."""
+        rows = self.negatives[bisect_left(self.negatives, (start_s,)) : bisect_left(self.negatives, (end_s,))]
+        return frozenset((story, publisher) for _, story, publisher, _ in rows)
 
 
 class _ToldTracks:

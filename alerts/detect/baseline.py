@@ -1,46 +1,54 @@
-"""The usual share of negatives: a weighted mean of the last eight days that on-going and past surges cannot teach.
+"""The usual share of negatives just before a window: three memories of panes alone, the shorter ones trusted by how much they have seen.
+
+The long memory (half-life of days) is shrunk to the share over all subjects; the day's memory is shrunk to the long one, the recent one
+(half-life of hours) to the day's. A subject with many texts is so held against its last hours, one with few against its long run: what
+a filter of a drifting share does, with counts as evidence (empirical Bayes). A window is held against what was known before it began,
+so that a surge cannot become usual for the window that it fills.
 
 Everything is summed in whole numbers (fixed point), so that a tick, a catch-up after a restart, a replay and a backtest
-give the very same baseline, in whatever steps they got there. It is a function of stored panes alone: nothing has to be
-remembered across restarts.
+give the very same baseline, in whatever steps they got there.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from alerts.detect.rules import HOUR_S, Rules
-from alerts.detect.series import NEGATIVE, TOTAL, CountGrid, Floats, Ints
+from alerts.detect.rules import QUARTERS, Rules
+from alerts.detect.series import NEGATIVE, TOTAL, CountGrid, Floats, Ints, PaneSeries
 
 FARRINGTON_Z = 2.58
-"""An hour is believed in full up to this many standard deviations above the usual (Farrington et al. 1996, as revised by Noufaily et al. 2013)."""
+"""A cell is believed in full up to this many standard deviations above the usual (Farrington et al. 1996, as revised by Noufaily et al. 2013)."""
+DOUBT_RHO = 0.03
+"""Over-dispersion that a single cell is granted before it is doubted."""
 AGE_ONE = 1 << 16
 """Fixed-point 1 of the age weights."""
 DOUBT_ONE = 1 << 8
 """Fixed-point 1 of the Farrington weights. Both together leave 2^31 texts an hour before 64 bits overflow."""
 BLOCK = 2048
-"""Hours worked on at once: 3 MB per array."""
+"""Cells worked on at once: 3 MB per array."""
+RECENT_MEMORY = 6
+"""The recent memory reaches back so many of its half-lives."""
 
 
-@lru_cache(maxsize=8)
-def _age_weights(history_h: int, half_life_h: float) -> Ints:
-    """Weights of the hours of the history, oldest first, in units of 1 / AGE_ONE."""
-    weights = np.array([round(AGE_ONE * 0.5 ** (age / half_life_h)) for age in reversed(range(history_h))], np.int64)
+class Usual(NamedTuple):
+    """What is usual of one subject, as known at the beginning of some quarter hours."""
+
+    share: Floats  # of negatives
+    long_share: Floats  # the same by the long memory alone
+    doubt: Floats  # over-dispersion added by not knowing the long share better
+    texts: Floats  # that the long memory has seen, by their weight
+
+
+@lru_cache(maxsize=16)
+def _age_weights(cells: int, half_life: float) -> Ints:
+    """Weights of the cells of a history, oldest first, in units of 1 / AGE_ONE; `half_life` in cells."""
+    weights = np.array([round(AGE_ONE * 0.5 ** (age / half_life)) for age in reversed(range(cells))], np.int64)
     weights.setflags(write=False)
     return weights
-
-
-def learned_hour(at_s: Ints, rules: Rules) -> Ints:
-    """The first hour (since 1970) not learned yet at these instants: hours before it ended at least the guard ago.
-
-    >>> learned_hour(np.array([36_000, 39_599]), Rules(guard_h=3))
-    array([7, 7])
-    """
-    hours: Ints = (at_s - rules.guard_h * HOUR_S) // HOUR_S
-    return hours
 
 
 def pooled_share(pool: CountGrid, hours: Ints, *, rules: Rules) -> Floats:
@@ -48,56 +56,79 @@ def pooled_share(pool: CountGrid, hours: Ints, *, rules: Rules) -> Floats:
 
     `pool` holds the hourly sums of all subjects; `prior_share` counts as `pool_weight` texts beside them.
     """
-    sums = [_history(pool, block, rules=rules) @ _age_weights(rules.history_h, rules.half_life_h) for block in _blocks(hours)]
+    sums = [_history(pool, block, length=rules.history_h) @ _age_weights(rules.history_h, rules.half_life_h) for block in _blocks(hours)]
     total, negative = np.concatenate(sums, axis=1)
     weight = rules.pool_weight * AGE_ONE
     share: Floats = (negative + weight * rules.prior_share) / (total + weight)
     return share
 
 
-def baseline_ratio(grid: CountGrid, hours: Ints, *, prior: Floats, rules: Rules) -> Floats:
-    """The usual share of one subject, as known before each of the rising `hours` (see `learned_hour`).
+def usual_of(series: PaneSeries, quarters: Ints, *, pool: CountGrid, rules: Rules) -> Usual:
+    """What is usual of a subject, as known when each of the rising `quarters` (quarter hours since 1970) begins."""
+    hours, where = np.unique(quarters // QUARTERS, return_inverse=True)
+    slow = _slow(series.hours, hours, prior=pooled_share(pool, hours, rules=rules), rules=rules)
+    long_share, day_share, day_texts, texts = (column[where] for column in slow)
+    recent = _recent(series.quarters, quarters, usual=long_share, rules=rules)
+    recent_texts, recent_negative = recent / (AGE_ONE * DOUBT_ONE)
+    share = (rules.recent_weight * day_share + recent_negative) / (rules.recent_weight + recent_texts)
+    weight_of_long = rules.day_weight / (rules.day_weight + day_texts) * rules.recent_weight / (rules.recent_weight + recent_texts)
+    return Usual(share, long_share, weight_of_long**2 / (rules.prior_weight + texts), texts)
 
-    The mean of the history, weighted by age and shrunk to `prior`, is taken twice: the second time hours that stand out above
-    the first mean by z > 2.58 standard deviations (over-dispersed by the rho of an hour) count by (2.58 / z)^2 only.
-    """
+
+def _slow(grid: CountGrid, hours: Ints, *, prior: Floats, rules: Rules) -> Floats:
+    """Before each hour: the long memory's share, the day's share, the texts of the day's, the texts of the long one."""
     parts = [
-        _robust_share(_history(grid, block, rules=rules), prior=prior[at : at + len(block)], rules=rules)
+        _slow_block(_history(grid, block, length=rules.history_h), prior=prior[at : at + len(block)], rules=rules)
         for at, block in zip(range(0, len(hours), BLOCK), _blocks(hours), strict=True)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts, axis=1)
 
 
-def _blocks(hours: Ints) -> list[Ints]:
-    return [hours[at : at + BLOCK] for at in range(0, len(hours), BLOCK)]
+def _slow_block(history: Ints, *, prior: Floats, rules: Rules) -> Floats:
+    ages, day_ages = _age_weights(rules.history_h, rules.half_life_h), _age_weights(rules.history_h, rules.day_half_life_h)
+    one = AGE_ONE * DOUBT_ONE
+    first = _shrunk((history @ ages) / AGE_ONE, prior=prior, weight=rules.prior_weight)
+    doubted = history * _farrington(history, first[:, np.newaxis])
+    long = (doubted @ ages) / one
+    share = _shrunk(long, prior=prior, weight=rules.prior_weight)
+    day = (doubted @ day_ages) / one
+    return np.stack([share, _shrunk(day, prior=share, weight=rules.day_weight), day[TOTAL], long[TOTAL]])
 
 
-def _history(grid: CountGrid, hours: Ints, *, rules: Rules) -> Ints:
-    """Counts of the `history_h` hours before each of `hours`, oldest first: (2, n, history_h)."""
-    first, last = int(hours[0]), int(hours[-1])
-    counts = grid.slice(first - rules.history_h, last)
+def _recent(grid: CountGrid, quarters: Ints, *, usual: Floats, rules: Rules) -> Ints:
+    """Weighted total and negative of the recent memory before each quarter hour, (2, n), in units of 1 / (AGE_ONE * DOUBT_ONE)."""
+    half_life = rules.recent_half_life_h * QUARTERS
+    length = int(half_life * RECENT_MEMORY)
+    ages = _age_weights(length, half_life)
+    parts = []
+    for at, block in zip(range(0, len(quarters), BLOCK), _blocks(quarters), strict=True):
+        history = _history(grid, block, length=length)
+        parts.append((history * _farrington(history, usual[at : at + len(block), np.newaxis])) @ ages)
+    return np.concatenate(parts, axis=1)
+
+
+def _blocks(cells: Ints) -> list[Ints]:
+    return [cells[at : at + BLOCK] for at in range(0, len(cells), BLOCK)]
+
+
+def _history(grid: CountGrid, cells: Ints, *, length: int) -> Ints:
+    """Counts of the `length` cells before each of `cells`, oldest first: (2, n, length)."""
+    first, last = int(cells[0]), int(cells[-1])
+    counts = grid.slice(first - length, last)
     if first == last:
         return counts[:, np.newaxis, :]
-    return sliding_window_view(counts, rules.history_h, axis=1)[:, hours - first]
+    return sliding_window_view(counts, length, axis=1)[:, cells - first]
 
 
-def _robust_share(history: Ints, *, prior: Floats, rules: Rules) -> Floats:
-    ages = _age_weights(rules.history_h, rules.half_life_h)
-    first = _shrunk(history @ ages, prior=prior, weight=rules.prior_weight * AGE_ONE)
-    doubts = _farrington(history, first[:, np.newaxis], rho=rules.rho_of(HOUR_S))
-    sums: Ints = (history * (ages * doubts)).sum(axis=2)
-    return _shrunk(sums, prior=prior, weight=rules.prior_weight * AGE_ONE * DOUBT_ONE)
-
-
-def _shrunk(sums: Ints, *, prior: Floats, weight: float) -> Floats:
+def _shrunk(sums: Floats, *, prior: Floats, weight: float) -> Floats:
     share: Floats = (sums[NEGATIVE] + weight * prior) / (sums[TOTAL] + weight)
     return share
 
 
-def _farrington(history: Ints, usual: Floats, *, rho: float) -> Ints:
-    """Weights of hours in units of 1 / DOUBT_ONE, by how far they stand above the usual share."""
+def _farrington(history: Ints, usual: Floats) -> Ints:
+    """Weights of cells in units of 1 / DOUBT_ONE, by how far they stand above the usual share."""
     total = history[TOTAL]
-    variance = total * usual * (1 - usual) * (1 + np.maximum(total - 1, 0) * rho)
+    variance = total * usual * (1 - usual) * (1 + np.maximum(total - 1, 0) * DOUBT_RHO)
     excess = np.maximum(history[NEGATIVE] - total * usual, 0)
     bound = FARRINGTON_Z * FARRINGTON_Z * variance
     square = excess * excess

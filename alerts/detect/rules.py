@@ -16,6 +16,8 @@ from opinion.names import digest
 from opinion.windows import PANE_S
 
 HOUR_S = 3600
+QUARTERS = 4
+"""Quarter hours in an hour."""
 DEFAULT_RULES = Path(__file__).parent.parent / "rules.default.yaml"
 """The built-in rules, written out and explained for operators."""
 
@@ -28,25 +30,36 @@ class WindowRule(Struct, frozen=True, forbid_unknown_fields=True):
     """One window that is looked at, and how much its count varies beyond chance."""
 
     width_s: Annotated[int, Meta(ge=PANE_S, le=86400)]
-    rho: Annotated[float, Meta(ge=0, lt=1)] = 0.03  # correlation of two texts in one window; 0: a plain binomial
+    rho: Annotated[float, Meta(gt=0, lt=1)] = 0.007  # correlation of two texts in one window, until the data say better
 
 
 class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every number of the detection; `rules.default.yaml` says what each is for and when to change it.
 
-    The default `theta` holds about a quarter of a false alarm per subject and week on simulated bursty streams of 5 to
-    320 texts an hour; `docs/experiments/001-share-lane.md` has the curve and the command.
+    The default `theta` holds a tenth to a half of a false alarm per subject and week, by how restless a stream is;
+    `docs/experiments/005-three-memories.md` has the curves and the command.
     """
 
-    windows: Annotated[tuple[WindowRule, ...], Meta(min_length=1, max_length=8)] = (WindowRule(900), WindowRule(3600), WindowRule(10800))
-    theta: _Positive = 3.5  # score that fires: -log10 of the tail probability
+    windows: Annotated[tuple[WindowRule, ...], Meta(min_length=1, max_length=8)] = (
+        WindowRule(900, 0.006),
+        WindowRule(1800, 0.0065),
+        WindowRule(3600, 0.007),
+        WindowRule(7200, 0.008),
+        WindowRule(10800, 0.0085),
+    )
+    rho_weight: _Positive = 200  # subject-hours that the windows' `rho` are worth against what all subjects show
+    theta: _Positive = 4.2  # score that fires: -log10 of the tail probability
     min_negative: _Count = 5  # negatives in the window
     min_lift: Annotated[float, Meta(ge=1)] = 1.3  # ratio over the usual ratio
     min_breadth: _Count = 3  # distinct negative stories
     most_per_story: _Count = 2  # negatives that one story, or one author, can speak for on average
-    half_life_h: _Positive = 120  # of what the baseline remembers
-    history_h: Annotated[int, Meta(ge=24, le=192)] = 192  # panes are kept for nine days
-    guard_h: Annotated[int, Meta(ge=0, le=12)] = 3  # the newest hours the baseline does not learn from
+    half_life_h: _Positive = 120  # of the long memory
+    history_h: Annotated[int, Meta(ge=24, le=168)] = 168  # its reach: panes are kept for nine days, and a day's window may lie between
+    day_half_life_h: _Positive = 24  # of the day's memory
+    day_weight: _Positive = 40  # texts that the long memory is worth against the day's
+    recent_half_life_h: Annotated[float, Meta(ge=0.5, le=12)] = 3  # of the recent memory
+    recent_weight: _Positive = 80  # texts that the day's memory is worth against the recent one
+    level_rho: Annotated[float, Meta(gt=0, lt=1)] = 0.03  # of the newest hours held against the long memory: an alert lasts while they stand out
     prior_share: _Share = 0.2  # usual ratio where nothing is known at all
     prior_weight: _Positive = 20  # texts that a subject's prior is worth
     pool_weight: _Positive = 500  # texts that `prior_share` is worth against what all subjects show
@@ -54,9 +67,9 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resolve_after_min: _Count = 60  # calm for so long ends an alert
     rearm_h: _Count = 6  # from the start of an alert until its subject may start another
     update_step: _Positive = 3.0  # growth of the score that is told again
-    high_score: _Positive = 5.5
+    high_score: _Positive = 6.0
     high_stories: _Count = 5
-    critical_score: _Positive = 9.0
+    critical_score: _Positive = 10.0
     critical_stories: _Count = 10
     persist_h: _Positive = 3.0  # a surge that lasts so long is at least `high`
 
@@ -91,8 +104,10 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return timedelta(hours=self.rearm_h)
 
     def rho_of(self, width_s: int) -> float:
-        """The rho of the window nearest in width: in a backtest panes may be too wide for the exact one."""
-        return min(self.windows, key=lambda window: abs(window.width_s - width_s)).rho
+        """The rho of a window: the rule's nearest in width; beyond the widest it grows with the width to the power 0.6 (measured from 1 to 24 hours)."""
+        nearest = min(self.windows, key=lambda window: abs(window.width_s - width_s))
+        beyond: float = max(1.0, width_s / self.windows[-1].width_s) ** 0.6
+        return min(0.5, nearest.rho * beyond)
 
 
 def load_rules(path: str | Path | None = None) -> Rules:

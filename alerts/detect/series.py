@@ -1,4 +1,4 @@
-"""Counts of one subject on a regular grid of panes, and their sums by the hour. Sparse: silence costs nothing."""
+"""Counts of one subject on a regular grid of panes, and their sums by the quarter hour and the hour. Sparse: silence costs nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alerts.detect.rules import HOUR_S
-from opinion.windows import PANE_S
+from opinion.windows import PANE_S, QUARTER_S
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -95,13 +95,14 @@ class CountGrid:
 class PaneSeries:
     """The panes of one subject: pane i is [anchor_s + i * pane_s, + pane_s), and boundary i is the instant it begins at.
 
-    A pane counts in the hour that its last second lies in, so that an hour is whole once it is over, whatever the width.
+    A pane counts in the hour, and the quarter hour, that its last second lies in, so that these are whole once they are over, whatever the width.
     """
 
     def __init__(self, *, pane_s: int = PANE_S, anchor_s: int = 0) -> None:
         self.pane_s = pane_s
         self.anchor_s = anchor_s
         self.panes = CountGrid()
+        self.quarters = CountGrid()
         self.hours = CountGrid()
         self._horizon: int | None = None
 
@@ -115,14 +116,17 @@ class PaneSeries:
             return 0, 0
         change = self.panes.put(pane, total=total, negative=negative)
         if any(change):
+            self.quarters.add((self.instant(pane + 1) - 1) // QUARTER_S, total=change[TOTAL], negative=change[NEGATIVE])
             self.hours.add(self.hour_of(pane), total=change[TOTAL], negative=change[NEGATIVE])
         return change
 
     def load(self, starts_s: Ints, counts: Ints) -> Ints:
         """Add many panes at once: `counts` is (2, n) of total and negative, `starts_s` must not fall. Returns the hour of each."""
         panes = (starts_s - self.anchor_s) // self.pane_s
-        hours: Ints = (self.instants(panes + 1) - 1) // HOUR_S
+        ends = self.instants(panes + 1) - 1
+        hours: Ints = ends // HOUR_S
         self.panes.add_many(panes, counts)
+        self.quarters.add_many(ends // QUARTER_S, counts)
         self.hours.add_many(hours, counts)
         return hours
 
@@ -147,8 +151,9 @@ class PaneSeries:
         total, negative = self.panes.slice(boundary - panes, boundary).sum(axis=1).tolist()
         return total, negative
 
-    def trim(self, *, panes_before_s: float, hours_before_s: float) -> None:
-        """Forget panes, and hours, that ended before these instants."""
+    def trim(self, *, panes_before_s: float, quarters_before_s: float, hours_before_s: float) -> None:
+        """Forget panes, quarter hours and hours that ended before these instants."""
         self._horizon = max(self.boundary(panes_before_s), self._horizon or 0)
         self.panes.trim(self._horizon)
+        self.quarters.trim(int(quarters_before_s // QUARTER_S))
         self.hours.trim(int(hours_before_s // HOUR_S))

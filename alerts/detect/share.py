@@ -69,37 +69,37 @@ def tail(negative: Ints | Floats, total: Ints | Floats, *, usual: Floats | float
     return np.clip(p, LEAST_P, 1.0)
 
 
-def score_range(sums: Sums, views: Sequence[Lens], *, usual: Floats, rules: Rules) -> Floats:
+def score_range(sums: Sums, *, usual: Floats, rho: Floats, rules: Rules) -> Floats:
     """Scores (windows, boundaries): -log10 of the tail; 0 where evidence is too thin (`min_negative`, `min_lift`).
 
-    `usual` is the baseline at each boundary.
+    `usual` and `rho` are those of each window at each boundary, of the same shape as the sums.
     """
     enough = (sums.negative >= rules.min_negative) & (sums.negative >= rules.min_lift * usual * sums.total)
     score = np.zeros(enough.shape)
-    at_window, at_boundary = np.nonzero(enough)
-    rho = np.array([view.rho for view in views])[at_window]
-    p = tail(sums.negative[enough], sums.total[enough], usual=usual[at_boundary], rho=rho)
+    p = tail(sums.negative[enough], sums.total[enough], usual=usual[enough], rho=rho[enough])
     score[enough] = np.abs(np.log10(p))  # abs: no -0.0
     return score
 
 
 def corroborated_score(spike: Spike, rules: Rules) -> float:
-    """The score left when one story, and one author, speaks for at most `most_per_story` negatives on average.
+    """The score left when one story, and one author, speaks for at most `most_per_story` negatives on average, and companies with an alert for none.
 
     A story reprinted two hundred times, or one author posting all day, adds tellings but no evidence. Breadth of 0 is unknown
-    and limits nothing; authors limit only where voices are mostly authors (news have publishers instead). 0 under `min_breadth` stories.
+    and limits nothing; authors limit what authors posted, or all where that is not known and voices are mostly authors. 0 under `min_breadth` stories.
     """
     if spike.stories and spike.stories < rules.min_breadth:
         return 0.0
     negative = spike.negative
     if spike.stories:
         negative = min(negative, rules.most_per_story * spike.stories)
-    if spike.authors and spike.authors >= spike.publishers:
-        negative = min(negative, rules.most_per_story * spike.authors)
+    if spike.authors and (spike.authored or spike.authors >= spike.publishers):
+        press = spike.negative - (spike.authored or spike.negative)
+        negative = min(negative, press + rules.most_per_story * spike.authors)
+    negative = max(0, min(negative, spike.negative - spike.explained))
     if negative == spike.negative:
         return spike.score
     total = spike.total - (spike.negative - negative)
     if negative < rules.min_negative or negative < rules.min_lift * spike.baseline_ratio * total:
         return 0.0
     p = tail(np.array([negative]), np.array([total]), usual=spike.baseline_ratio, rho=rules.rho_of(spike.width_s))
-    return float(-np.log10(p[0]))
+    return min(spike.score, float(-np.log10(p[0])))

@@ -73,7 +73,9 @@ def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], pa
     log.info("reading the rows kept back", rows=len(chosen))
     pooling = pooling_of(reader, chosen)
     calibrates = np.array([parts[index] is Part.CALIBRATE for index in kept])
-    calibrated = {head: _calibrated(heads[head], *_labelled(head, chosen, pooling), calibrates=calibrates, strange=np.array([is_strange(row) for row in chosen])) for head in HEAD_NAMES}
+    calibrated = {
+        head: _calibrated(heads[head], *_labelled(head, chosen, pooling), calibrates=calibrates, strange=np.array([is_strange(row) for row in chosen])) for head in HEAD_NAMES
+    }
     log.info("fitting the embedding")
     embedding, cosine = embedding_of(reader, Reader(base, max_tokens=max_tokens), [row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN])
     data = heads_bytes(calibrated, embedding)

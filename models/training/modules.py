@@ -73,7 +73,10 @@ class TrainedHeads(nn.Module):
 
 
 class MeaningMap(nn.Module):
-    """A linear map from the means of the tuned encoder to the last mean of the untuned one, which it starts from. It keeps tuning near the meaning; what is stored is fitted afterwards."""
+    """A linear map from the means of the tuned encoder to the last mean of the untuned one, which it starts from.
+
+    It keeps tuning near the meaning; what is stored is fitted afterwards.
+    """
 
     def __init__(self, targets: torch.Tensor) -> None:
         super().__init__()

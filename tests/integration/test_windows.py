@@ -127,6 +127,21 @@ async def test_evidence_is_the_negative_documents_of_the_window(store: WindowSto
     assert [item.title for item in found] == ["Headline 1"]
 
 
+async def test_posts_are_told_from_the_press(store: WindowStore) -> None:
+    batch = [scored(1), scored(2), scored(3, kind="social", author_hash="one"), scored(4, kind="social", author_hash="one")]
+    await store.apply("t-0", [Applied(offset, item) for offset, item in enumerate(batch)])
+    found = await store.breadth(SUBJECT, start_at=NOON, end_at=NOON + timedelta(minutes=1))
+    assert (found.authors, found.authored) == (1, 2)
+
+
+async def test_shared_tellings_are_the_negative_ones_that_count_for_both(store: WindowStore) -> None:
+    both = [scored(number, subjects=(SUBJECT, "entity:A")) for number in range(3)]
+    rest = [scored(10), scored(11, subjects=("entity:A",)), scored(12, sentiment=NEUTRAL, subjects=(SUBJECT, "entity:A")), scored(13, subjects=("entity:B",))]
+    await store.apply("t-0", [Applied(offset, item) for offset, item in enumerate([*both, *rest])])
+    assert await store.shared(SUBJECT, ["entity:A", "entity:B", "entity:C"], start_at=NOON, end_at=NOON + timedelta(minutes=1)) == {"entity:A": 3}
+    assert await store.shared(SUBJECT, [], start_at=NOON, end_at=NOON + timedelta(minutes=1)) == {}
+
+
 async def test_changed_subjects_are_reported_once_read(store: WindowStore) -> None:
     await store.apply("t-0", [Applied(0, scored(1, subjects=("topic:A", "topic:B")))])
     stamp, subjects = await store.changed_since(0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.detect.baseline import baseline_ratio, pooled_share
+from alerts.detect.baseline import usual_of
 from alerts.detect.rules import Rules
 from alerts.detect.series import CountGrid, PaneSeries
 from alerts.detector import Detector, DetectorState
@@ -50,22 +50,22 @@ def test_windows_do_not_depend_on_the_order_of_panes(order: list[tuple[int, int,
     assert series.hours.slice(0, 5).sum() == sum(total + negative for _, total, negative in order)
 
 
-@given(st.dictionaries(st.integers(100, 700), st.tuples(st.integers(0, 500), st.floats(0, 1)), max_size=80), st.sets(st.integers(200, 700), min_size=1, max_size=12))
-def test_a_baseline_learned_step_by_step_equals_one_learned_at_once(written: dict[int, tuple[int, float]], hours: set[int]) -> None:
-    whole, growing = CountGrid(), CountGrid()
+@given(st.dictionaries(st.integers(100, 700), st.tuples(st.integers(0, 500), st.floats(0, 1)), max_size=80), st.sets(st.integers(800, 2800), min_size=1, max_size=12))
+def test_a_baseline_learned_step_by_step_equals_one_learned_at_once(written: dict[int, tuple[int, float]], quarters: set[int]) -> None:
+    whole, growing, pool, known = PaneSeries(), PaneSeries(), CountGrid(), CountGrid()
     for hour, (total, share) in written.items():
-        whole.put(hour, total=total, negative=int(total * share))
-    asked = np.array(sorted(hours))
-    prior = pooled_share(whole, asked, rules=Rules())
-    at_once = baseline_ratio(whole, asked, prior=prior, rules=Rules())
-    learned: list[float] = []
-    for hour in asked.tolist():
-        for known in [known for known in written if known < hour]:
-            total, share = written[known]
-            growing.put(known, total=total, negative=int(total * share))
-        own = pooled_share(growing, np.array([hour]), rules=Rules())
-        learned += baseline_ratio(growing, np.array([hour]), prior=own, rules=Rules()).tolist()
-    assert learned == at_once.tolist()
+        whole.put(hour * 3600, total=total, negative=int(total * share))
+        pool.put(hour, total=total, negative=int(total * share))
+    asked = np.array(sorted(quarters))
+    at_once = usual_of(whole, asked, pool=pool, rules=Rules())
+    learned = []
+    for quarter in asked.tolist():
+        for hour in [hour for hour in written if 4 * hour < quarter]:
+            total, share = written[hour]
+            growing.put(hour * 3600, total=total, negative=int(total * share))
+            known.put(hour, total=total, negative=int(total * share))
+        learned.append(usual_of(growing, np.array([quarter]), pool=known, rules=Rules()))
+    assert np.concatenate(learned, axis=1).tolist() == np.stack(at_once).tolist()
 
 
 @settings(max_examples=25, deadline=None)

@@ -57,18 +57,18 @@ def test_narrow_evidence_does_not_fire(breadth: dict[str, int]) -> None:
 
 
 def test_it_is_told_again_only_when_the_score_grew_by_a_step() -> None:
-    _, told = lived(surge(0, score=4.0), surge(1, score=5.4), surge(2, score=6.9, stories=4, negative=8, total=9), surge(3, score=7.0, stories=4, negative=8, total=9))
-    assert [(item.status, item.reason, item.spike.score) for item in told] == [("firing", "threshold_passed", 4.0), ("updated", "score_grew", 7.0)]
+    _, told = lived(surge(0, score=4.5), surge(1, score=5.4), surge(2, score=7.4, stories=4, negative=8, total=9), surge(3, score=7.5, stories=4, negative=8, total=9))
+    assert [(item.status, item.reason, item.spike.score) for item in told] == [("firing", "threshold_passed", 4.5), ("updated", "score_grew", 7.5)]
     assert [item.sequence for item in told] == [1, 2]
 
 
 def test_it_is_told_again_when_it_grew_worse_and_severity_never_falls() -> None:
-    _, told = lived(surge(0, score=4.0), surge(1, score=5.6), surge(2, score=4.0), surge(3, score=5.6))
+    _, told = lived(surge(0, score=4.5), surge(1, score=6.1), surge(2, score=4.5), surge(3, score=6.1))
     assert [(item.severity, item.reason) for item in told] == [("warning", "threshold_passed"), ("high", "severity_rose")]
 
 
 def test_a_lasting_surge_is_high() -> None:
-    _, told = lived(*[surge(minute, score=4.0) for minute in range(0, 181, 30)])
+    _, told = lived(*[surge(minute, score=4.5) for minute in range(0, 181, 30)])
     assert [(item.severity, item.at) for item in told] == [("warning", at(0)), ("high", at(180))]
 
 
@@ -83,7 +83,7 @@ def test_severity_needs_score_and_breadth() -> None:
 
 def test_it_resolves_after_an_hour_of_calm_with_the_numbers_of_its_height() -> None:
     height = surge(5, score=5.0)
-    episode, told = lived(surge(0, score=4.0), height, surge(10, score=2.0), until=70)
+    episode, told = lived(surge(0, score=4.5), height, surge(10, score=2.0), until=70)
     assert [(item.status, item.reason, item.spike) for item in told][-1] == ("resolved", "calm_again", height)
     assert told[-1].at == at(70)
     assert episode is not None
@@ -95,6 +95,15 @@ def test_a_break_in_the_calm_begins_the_hour_anew() -> None:
     _, told = lived(surge(0), surge(59, score=warm), until=118)
     assert [item.status for item in told] == ["firing"]
     _, told = lived(surge(0), surge(59, score=warm - 0.01), until=60)
+    assert [item.status for item in told] == ["firing", "resolved"]
+
+
+def test_an_alert_lasts_while_the_level_stands_out_but_the_level_never_fires() -> None:
+    high = surge(59, score=0.0, level=RULES.theta)
+    assert not fires(high)
+    _, told = lived(surge(0), high, until=118)
+    assert [item.status for item in told] == ["firing"]
+    _, told = lived(surge(0), high, until=119)
     assert [item.status for item in told] == ["firing", "resolved"]
 
 
@@ -126,9 +135,9 @@ def test_the_open_minute_and_the_closed_one_agree_on_the_id() -> None:
 
 def test_of_several_windows_the_corroborated_one_counts() -> None:
     chain = surge(0, width_s=900, score=9.0, negative=40, total=42, stories=1)
-    hour = surge(0, score=4.0)
+    hour = surge(0, score=4.5)
     assert most_telling([chain, hour], RULES) == hour
-    assert most_telling([hour, surge(0, width_s=10800, score=4.5)], RULES).width_s == 10800
+    assert most_telling([hour, surge(0, width_s=10800, score=4.8)], RULES).width_s == 10800
 
 
 def test_an_episode_survives_json() -> None:

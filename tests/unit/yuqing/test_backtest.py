@@ -65,7 +65,7 @@ def test_the_summary_counts_over_subjects_and_weeks() -> None:
     assert (summary.subjects, summary.rows, summary.alerts) == (2, 2 * 48 * 60, 1)
     assert (summary.first_at, summary.last_at) == (MONDAY, MONDAY + timedelta(minutes=48 * 60 - 1))
     assert summary.alerts_per_subject_week == pytest.approx(1 / (2 * 2 / 7))
-    assert summary.warmup_s == 4 * 3600
+    assert summary.warmup_s == 24 * 3600
 
 
 def test_an_empty_input_is_an_empty_outcome() -> None:
@@ -171,3 +171,20 @@ def test_the_command_writes_json_lines_and_a_summary(tmp_path: Path) -> None:
 def test_a_summary_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--summary"):
         backtest_file(io.BytesIO(), io.BytesIO(), rules=None, lane="share", summary=tmp_path / "none" / "summary.json")
+
+
+@pytest.mark.parametrize(("others", "alerted"), [(0, {"entity:XDEM:HSRY"}), (60, {"entity:XDEM:HSRY", "topic:Macro"})])
+def test_a_surge_of_one_company_is_no_alert_on_its_topic_unless_that_surges_without_it(others: int, alerted: set[str]) -> None:
+    calm = [scored(120 * n, sentiment=NEUTRAL, subjects=("topic:Macro", "entity:XDEM:HSRY")) for n in range(300)]
+    crisis = [scored(40_000 + 20 * n, subjects=("topic:Macro", "entity:XDEM:HSRY"), publisher=f"p{n % 9}.example") for n in range(60)]
+    apart = [scored(40_010 + 20 * n, publisher=f"q{n % 9}.example") for n in range(others)]
+    found = run_backtest(seconds([*calm, *crisis, *apart]), rules=Rules()).rows
+    assert {row.subject for row in found if row.status == "firing"} == alerted
+
+
+def test_one_author_is_no_alert_among_the_usual_news_either() -> None:
+    calm = [scored(90 * n, sentiment=NEGATIVE if n % 5 == 0 else NEUTRAL) for n in range(1600)]
+    storm = [scored(100_000 + 7 * n, publisher="social.example", kind="social", author_hash="one") for n in range(500)]
+    assert run_backtest(seconds([*calm, *storm]), rules=Rules()).rows == []
+    crowd = [scored(100_000 + 7 * n, publisher="social.example", kind="social", author_hash=f"a{n}") for n in range(500)]
+    assert run_backtest(seconds([*calm, *crowd]), rules=Rules()).rows

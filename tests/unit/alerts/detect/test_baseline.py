@@ -3,65 +3,89 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alerts.detect.baseline import baseline_ratio, learned_hour, pooled_share
-from alerts.detect.rules import Rules
-from alerts.detect.series import CountGrid
+from alerts.detect.baseline import Usual, pooled_share, usual_of
+from alerts.detect.rules import QUARTERS, Rules
+from alerts.detect.series import CountGrid, PaneSeries
 
 RULES = Rules()
+LONG_ONLY = Rules(day_weight=1e9, recent_weight=1e9)
+HOUR = 500
+NOTHING = CountGrid()
 
 
-def grid_of(hours: dict[int, tuple[int, int]]) -> CountGrid:
-    grid = CountGrid()
+def series_of(hours: dict[int, tuple[int, int]]) -> PaneSeries:
+    series = PaneSeries()
     for hour, (total, negative) in hours.items():
-        grid.put(hour, total=total, negative=negative)
-    return grid
+        series.put(3600 * hour, total=total, negative=negative)
+    return series
 
 
-def usual(grid: CountGrid, hour: int, *, prior: float = 0.2, rules: Rules = RULES) -> float:
-    return float(baseline_ratio(grid, np.array([hour]), prior=np.array([prior]), rules=rules)[0])
+def usual(series: PaneSeries, hour: float = HOUR, *, rules: Rules = RULES) -> Usual:
+    return Usual(*(column[0] for column in usual_of(series, np.array([round(hour * QUARTERS)]), pool=NOTHING, rules=rules)))
 
 
 def test_without_history_the_prior_speaks() -> None:
-    assert usual(CountGrid(), 500, prior=0.31) == pytest.approx(0.31)
+    found = usual(PaneSeries(), rules=Rules(prior_share=0.31))
+    assert found.share == found.long_share == pytest.approx(0.31)
+    assert found.texts == 0
 
 
 def test_the_prior_is_worth_its_texts() -> None:
-    assert usual(grid_of({499: (20, 20)}), 500, rules=Rules(prior_share=0.5), prior=0.5) == pytest.approx((10 + 20) / 40, abs=0.05)
+    found = usual(series_of({499: (20, 20)}), rules=Rules(prior_share=0.5))
+    assert found.long_share == pytest.approx((10 + 20) / 40, abs=0.05)
 
 
 def test_old_hours_count_half_after_a_half_life() -> None:
     rules = Rules(half_life_h=100, prior_weight=1e-6)
-    grid = grid_of({399: (1000, 100), 499: (1000, 400)})
     expected = (100 * 0.5 + 400) / (1000 * 0.5 + 1000)
-    assert usual(grid, 500, rules=rules) == pytest.approx(expected, rel=1e-3)
+    assert usual(series_of({399: (1000, 100), 499: (1000, 400)}), rules=rules).long_share == pytest.approx(expected, rel=1e-3)
 
 
-def test_hours_of_the_guard_and_after_are_not_learned() -> None:
-    at = np.array([500 * 3600 - 1, 500 * 3600])
-    assert learned_hour(at, RULES).tolist() == [496, 497]
-    assert usual(grid_of({497: (900, 900), 800: (900, 900)}), 497) == pytest.approx(0.2)
+def test_what_begins_later_is_not_known() -> None:
+    assert usual(series_of({HOUR: (900, 900), 800: (900, 900)})).share == pytest.approx(RULES.prior_share)
+
+
+def test_the_last_hours_speak_for_a_subject_with_many_texts_and_not_for_one_with_few() -> None:
+    def drifted(texts: int) -> float:
+        return float(usual(series_of({hour: (texts, round(texts * (0.25 if hour < 492 else 0.5))) for hour in range(340, HOUR)})).share)
+
+    assert drifted(4) < 0.33
+    assert drifted(400) > 0.42
 
 
 def test_a_past_surge_hardly_teaches() -> None:
-    calm = dict.fromkeys(range(310, 500), (80, 16))
+    calm = dict.fromkeys(range(340, HOUR), (80, 16))
     surged = calm | dict.fromkeys(range(480, 483), (400, 336))
-    assert usual(grid_of(surged), 500) == pytest.approx(usual(grid_of(calm), 500), abs=0.02)
-    naive = sum(negative for _, negative in surged.values()) / sum(total for total, _ in surged.values())
-    assert naive > 0.24
+    assert usual(series_of(surged)).share == pytest.approx(usual(series_of(calm)).share, abs=0.02)
+    assert usual(series_of(surged)).long_share == pytest.approx(usual(series_of(calm)).long_share, abs=0.02)
 
 
 def test_a_lasting_shift_is_learned() -> None:
-    grid = grid_of({hour: (80, 16) if hour < 400 else (80, 40) for hour in range(310, 500)})
-    assert usual(grid, 500) > 0.35
+    found = usual(series_of({hour: (80, 16) if hour < 400 else (80, 40) for hour in range(340, HOUR)}))
+    assert found.long_share > 0.35
+    assert found.share > found.long_share
+
+
+def test_doubt_is_the_variance_of_a_share_that_few_texts_tell() -> None:
+    few, many = (usual(series_of(dict.fromkeys(range(400, HOUR), (texts, 0)))) for texts in (1, 100))
+    assert few.doubt > 100 * many.doubt
+    assert usual(PaneSeries()).doubt == pytest.approx(1 / RULES.prior_weight)
 
 
 def test_the_pool_is_the_share_of_all_subjects_together() -> None:
-    hours = np.array([500])
-    assert pooled_share(CountGrid(), hours, rules=RULES)[0] == pytest.approx(RULES.prior_share)
-    many = grid_of(dict.fromkeys(range(400, 500), (5000, 2000)))
+    hours = np.array([HOUR])
+    assert pooled_share(NOTHING, hours, rules=RULES)[0] == pytest.approx(RULES.prior_share)
+    many = CountGrid()
+    for hour in range(400, HOUR):
+        many.put(hour, total=5000, negative=2000)
     assert pooled_share(many, hours, rules=RULES)[0] == pytest.approx(0.4, abs=0.001)
 
 
 def test_a_million_texts_an_hour_do_not_overflow() -> None:
-    grid = grid_of(dict.fromkeys(range(300, 500), (10**9, 2 * 10**8)))
-    assert usual(grid, 500) == pytest.approx(0.2)
+    assert usual(series_of(dict.fromkeys(range(340, HOUR), (10**9, 2 * 10**8)))).share == pytest.approx(0.2)
+
+
+def test_weights_of_nothing_at_all_are_those_of_the_long_memory_alone() -> None:
+    series = series_of(dict.fromkeys(range(340, HOUR), (50, 20)))
+    found = usual(series, rules=LONG_ONLY)
+    assert found.share == pytest.approx(found.long_share, abs=1e-6)

@@ -26,7 +26,7 @@ def test_keys_left_out_keep_their_defaults(path: Path) -> None:
     path.write_text("theta: 4\nwindows: [{width_s: 900}, {width_s: 86400, rho: 0.1}]\n")
     rules = load_rules(path)
     assert (rules.theta, rules.min_negative) == (4.0, Rules().min_negative)
-    assert rules.windows == (WindowRule(900, 0.03), WindowRule(86400, 0.1))
+    assert rules.windows == (WindowRule(900, WindowRule(900).rho), WindowRule(86400, 0.1))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_an_empty_file_is_the_defaults(path: Path) -> None:
 
 
 def test_the_version_follows_the_numbers_and_nothing_else(path: Path) -> None:
-    path.write_text("# a comment\ntheta: 3.50\n")
+    path.write_text("# a comment\ntheta: 4.20\n")
     assert load_rules(path).version == Rules().version
-    assert Rules(theta=3.51).version != Rules().version
+    assert Rules(theta=4.21).version != Rules().version

@@ -30,7 +30,7 @@ def test_trimmed_panes_keep_their_hours_and_take_no_edits() -> None:
     series = PaneSeries()
     for minute in range(600):
         series.put(60 * minute, total=1, negative=0)
-    series.trim(panes_before_s=60 * 300, hours_before_s=0)
+    series.trim(panes_before_s=60 * 300, quarters_before_s=0, hours_before_s=0)
     assert series.put(0, total=9, negative=9) == (0, 0)
     assert series.hours.slice(0, 10).sum() == 600
     assert series.window(600, panes=300) == (300, 0)

@@ -12,9 +12,8 @@ RULES = Rules()
 
 
 def one(total: int, negative: int, *, usual: float = 0.2) -> float:
-    view = lenses(Rules(windows=(WindowRule(3600),)), pane_s=60)
     sums = Sums(np.array([[total]]), np.array([[negative]]))
-    return float(score_range(sums, view, usual=np.array([usual]), rules=RULES)[0, 0])
+    return float(score_range(sums, usual=np.array([[usual]]), rho=np.array([[RULES.rho_of(3600)]]), rules=RULES)[0, 0])
 
 
 @pytest.mark.parametrize(("total", "negative", "usual"), [(10, 5, 0.2), (58, 41, 0.22), (300, 90, 0.25), (7, 7, 0.4)])
@@ -64,7 +63,7 @@ def test_windows_are_sums_of_the_panes_before_each_boundary() -> None:
 
 def test_windows_narrower_than_a_pane_fall_together() -> None:
     assert [(view.panes, view.width_s) for view in lenses(RULES, pane_s=86400)] == [(1, 86400)]
-    assert [view.panes for view in lenses(RULES, pane_s=420)] == [3, 9, 26]
+    assert [view.panes for view in lenses(RULES, pane_s=420)] == [3, 5, 9, 18, 26]
 
 
 def test_broad_evidence_keeps_its_score() -> None:
@@ -92,3 +91,11 @@ def test_an_author_storm_over_a_usual_day_is_no_evidence() -> None:
 
 def test_few_authors_beside_many_publishers_limit_nothing() -> None:
     assert corroborated_score(spike(stories=40, publishers=12, authors=1), RULES) == spike().score
+
+
+def test_what_companies_with_an_alert_account_for_is_no_evidence() -> None:
+    topic = spike(total=58, negative=41, stories=40, publishers=14)
+    partly = spike(total=58, negative=41, stories=40, publishers=14, explained=20)
+    assert corroborated_score(topic, RULES) == topic.score
+    assert 0 < corroborated_score(partly, RULES) < topic.score
+    assert corroborated_score(spike(total=58, negative=41, stories=40, explained=41), RULES) == 0

@@ -1,0 +1,111 @@
+"""Streams of counts with and without planted surges: resampled StockNet, simulated drift, ideal Poisson."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import lfilter
+
+from alerts.detect.series import Floats, Ints
+from tests.bench.stocknet import Background
+
+DAY = 1440
+SHARE = 0.2
+SURGE_MIN = 180
+SHOWN = 0.84
+"""Of labelled negative English texts that were not trained on, the part that the model judges negative: planted ones are lost like those."""
+FIRST_SURGE_DAY, DAYS_APART = 9, 6
+
+
+class Stream(NamedTuple):
+    """Minutes of one subject: (2, n) counts, the rate of negatives per minute, where surges begin, and the share of negatives."""
+
+    counts: Ints
+    rate: Floats
+    onsets: list[int]
+    share: Floats
+
+
+def drift(random: np.random.Generator, minutes: int, *, sd: float, half_life_h: float) -> Floats:
+    """A stationary AR(1) process by the minute."""
+    keep = 0.5 ** (1 / (half_life_h * 60))
+    shocks = random.normal(0, sd * (1 - keep * keep) ** 0.5, minutes)
+    shocks[0] = random.normal(0, sd)
+    found: Floats = lfilter([1.0], [1.0, -keep], shocks)
+    return found
+
+
+def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: Floats, share: Floats, k: float, shown: float = 1.0, days_apart: int = DAYS_APART) -> Stream:
+    """The counts with three-hour surges of Poisson((k - 1) rate) further negatives, where `k` is above 1; a part `shown` of these is judged negative."""
+    days = range(FIRST_SURGE_DAY, len(rate) // DAY - 2, days_apart)
+    onsets = [] if k <= 1 else [day * DAY + int(random.integers(DAY)) for day in days]
+    for onset in onsets:
+        extra = random.poisson((k - 1) * rate[onset : onset + SURGE_MIN])
+        total[onset : onset + SURGE_MIN] += extra
+        negative[onset : onset + SURGE_MIN] += random.binomial(extra, shown)
+    return Stream(np.stack([total, negative]), rate, onsets, share)
+
+
+def resampled(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1, flipped: float = 0.0) -> Stream:
+    """A ticker of StockNet at a mean rate of negatives; a part `flipped` of all judgements is wrong (negative or not, as it were)."""
+    texts = background.rate * (negatives_per_hour / 60 / (background.rate * background.share).mean())
+    total = random.poisson(texts)
+    share = background.share * (1 - flipped) + (1 - background.share) * flipped
+    return planted(random, total, random.binomial(total, share), rate=texts * background.share, share=background.share, k=k, shown=SHOWN * (1 - flipped) + (1 - SHOWN) * flipped)
+
+
+def simulated(random: np.random.Generator, *, negatives_per_hour: float, weeks: int, k: float = 1) -> Stream:
+    """A harder stream than recorded ones: a day's rhythm, bursts, and a share of 0.2 whose logit drifts (sd 0.4, half-life 6 h)."""
+    minutes = weeks * 7 * DAY
+    rhythm = 1 + 0.8 * np.sin(2 * np.pi * (np.arange(minutes) % DAY / DAY - 0.3))
+    bursts = lfilter([1.0], [1.0, -(0.5 ** (1 / 30))], random.random(minutes) < 1 / DAY) * 6
+    rate = rhythm * np.exp(drift(random, minutes, sd=0.6, half_life_h=4) - 0.18) * (1 + bursts)
+    rate *= negatives_per_hour / SHARE / 60 / rate.mean()
+    logit = np.log(SHARE / (1 - SHARE)) + drift(random, minutes, sd=0.4, half_life_h=6)
+    total = random.poisson(rate)
+    share = 1 / (1 + np.exp(-logit))
+    return planted(random, total, random.binomial(total, share), rate=rate * SHARE, share=share, k=k)
+
+
+def ideal(random: np.random.Generator, *, negatives_per_hour: float, weeks: int, k: float = 1) -> Stream:
+    """Poisson totals and a share of 0.2 that never change."""
+    rate = np.full(weeks * 7 * DAY, negatives_per_hour / 60)
+    total = random.poisson(rate / SHARE)
+    return planted(random, total, random.binomial(total, SHARE), rate=rate, share=np.full(len(rate), SHARE), k=k)
+
+
+def oracle_delays(random: np.random.Generator, *, negatives_per_hour: float, k: float, per_week: float, runs: int = 2000, weeks: int = 400) -> list[float]:
+    """Minutes to the alarm of a CUSUM on negatives that knows rate and strength, at `per_week` false alarms; infinite beyond the surge.
+
+    Source: Moustakides 1986 (optimal for known laws). Its threshold is read from the heights of its excursions without a surge.
+    """
+    rate = negatives_per_hour / 60
+    gain, loss = np.log(k), (k - 1) * rate
+    steps = random.poisson(rate, weeks * 7 * DAY) * gain - loss
+    walk = np.concatenate([[0.0], np.cumsum(steps)])
+    lows = np.minimum.accumulate(walk)
+    starts = np.nonzero(np.diff(lows, prepend=1.0) < 0)[0]
+    heights = np.maximum.reduceat(walk - lows, starts)
+    threshold = np.sort(heights)[-round(per_week * weeks)]
+    level = np.zeros(runs)
+    for _ in range(3 * 60):  # the state that a surge meets
+        level = np.maximum(0.0, level + random.poisson(rate, runs) * gain - loss)
+    alarmed = np.full(runs, np.inf)
+    for minute in range(1, SURGE_MIN + 1):
+        level = np.maximum(0.0, level + random.poisson(k * rate, runs) * gain - loss)
+        alarmed = np.where((level > threshold) & np.isinf(alarmed), minute, alarmed)
+    return [float(minute) for minute in alarmed]
+
+
+def even_surges(random: np.random.Generator, streams: Sequence[Stream], *, factor: float) -> list[Stream]:
+    """The streams with `factor` times the texts at the same share, six hours of each day."""
+    loud = []
+    for stream in streams:
+        counts = stream.counts.copy()
+        chosen = np.arange(counts.shape[1]) % DAY < DAY // 4
+        counts[0, chosen] = random.poisson(factor * stream.rate[chosen] / stream.share[chosen])
+        counts[1, chosen] = random.binomial(counts[0, chosen], stream.share[chosen])
+        loud.append(stream._replace(counts=counts))
+    return loud
