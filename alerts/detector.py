@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from alerts.detect.baseline import RECENT_MEMORY, Usual, usual_of
+from alerts.detect.baseline import RECENT_MEMORY, Usual, usual_of, usual_of_many
 from alerts.detect.dispersion import LEAST_EXPECTED, Dispersion
 from alerts.detect.rules import HOUR_S, QUARTERS, Rules
-from alerts.detect.series import TOTAL, CountGrid, Floats, Ints, PaneSeries
+from alerts.detect.series import NEGATIVE, TOTAL, CountGrid, Floats, Ints, PaneSeries
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, score_range, window_sums
 from alerts.lifecycle import Episode, Transition, most_telling, step
 from opinion.records import Lane, Severity, Spike
@@ -27,8 +27,10 @@ MOST_CHUNKS = 64
 """A series with more chunks of panes than this (three days of busy minutes) is trimmed while it is filled, not only afterwards."""
 COMPANY, TOPIC = "entity:", "topic:"
 """What subjects of either kind begin with."""
+BLOCK = 1024
+"""Subjects looked at together: 15 MB of what they remember."""
 MOST_REMEMBERED = 16
-"""Baselines of so few quarter hours are remembered until others are asked for: a tick asks for the same ones for a quarter of an hour."""
+"""Baselines remembered of a subject: the quarter hours that its windows begin in during three hours."""
 
 
 class DetectorState(Struct, frozen=True):
@@ -68,7 +70,7 @@ class Detector:
         self._pool = CountGrid()
         self._dispersion = Dispersion()
         self._factors: dict[int, float] = {}  # of the hours asked for
-        self._usual: dict[str, tuple[tuple[int, ...], Usual]] = {}  # the newest baselines asked for, and their quarter hours
+        self._usual: dict[str, dict[int, list[float]]] = {}  # the newest baselines asked for, by quarter hour; columns as in Usual
         self._lenses: dict[int, tuple[Lens, ...]] = {}
         self._episodes: dict[str, Episode] = {}
         self._evaluated_s: int | None = None
@@ -124,15 +126,21 @@ class Detector:
         until_s = int(until.timestamp())
         closed_s = until_s // PANE_S * PANE_S
         found: list[Spike] = []
+        once: dict[tuple[int, int, int], list[str]] = {}  # pane width, anchor and the one boundary to look at -> subjects
         self._learn_dispersion(closed_s)
         for subject, series in self._series.items():
             last = series.boundary(closed_s)
             oldest = series.panes.first() if self._evaluated_s is None else series.boundary(self._evaluated_s)
-            if oldest is not None and oldest < last:
+            if oldest == last - 1:
+                once.setdefault((series.pane_s, series.anchor_s, last), []).append(subject)
+            elif oldest is not None and oldest < last:
                 found += self._surprising(subject, self._looks(subject, oldest + 1, last))
             if partial and until_s > closed_s:
-                open_pane = self._surprising(subject, self._looks(subject, last + 1, last + 1))
-                found += [_moved(spike, until) for spike in open_pane]
+                once.setdefault((series.pane_s, series.anchor_s, last + 1), []).append(subject)
+        for (_, _, boundary), subjects in once.items():
+            instant = self._series[subjects[0]].instant(boundary)
+            surprising = [spike for at in range(0, len(subjects), BLOCK) for spike in self._surprising_at(subjects[at : at + BLOCK], boundary)]
+            found += surprising if instant <= closed_s else [_moved(spike, until) for spike in surprising]
         if self._evaluated_s is None or closed_s > self._evaluated_s:
             self._evaluated_s = closed_s
             for series in self._series.values():
@@ -207,19 +215,42 @@ class Detector:
             if len(seen):
                 yield self._look(subject, series, low + seen, Sums(sums.total[:, seen], sums.negative[:, seen]))
 
+    def _surprising_at(self, subjects: Sequence[str], boundary: int) -> list[Spike]:
+        """What `_surprising` says of many subjects, whose panes are alike, at one boundary: all at once."""
+        series = [self._series[subject] for subject in subjects]
+        views = self._views(series[0])
+        reach = views[-1].panes
+        counts = np.stack([one.panes.slice(boundary - reach, boundary) for one in series], axis=1)
+        sums = Sums(*(np.stack([counts[row, :, reach - view.panes :].sum(axis=1) for view in views]) for row in (TOTAL, NEGATIVE)))
+        seen = np.nonzero(sums.negative[-1] >= self.rules.min_negative)[0]
+        if not len(seen):
+            return []
+        sums = Sums(sums.total[:, seen], sums.negative[:, seen])
+        boundaries = np.full(len(seen), boundary)
+        known, where = np.unique(self._quarters(series[0], boundaries[:1])[:, 0], return_inverse=True)
+        usual = Usual(*(column[:, where].T for column in self._usuals_of([subjects[i] for i in seen.tolist()], known)))
+        look = self._judged(series[0], boundaries, sums, usual, long_share=usual.long_share[-1])
+        best = look.score.max(axis=0)
+        warm = np.nonzero(np.maximum(best, look.level) >= self.rules.calm_below)[0]
+        on = self.firing()
+        matter = [i for i in warm.tolist() if best[i] >= self.rules.theta or subjects[seen[i]] in on]
+        return [spike for i in matter for spike in self._spikes_of(subjects[seen[i]], look, i)]
+
     def _look(self, subject: str, series: PaneSeries, boundaries: Ints, sums: Sums) -> _Look:
-        views = self._views(series)
         asked = self._quarters(series, boundaries)
         known, where = np.unique(asked, return_inverse=True)
         at = where.reshape(asked.shape)
-        usual = self._usuals(subject, known)
+        usual = Usual(*(column[at] for column in self._usuals(subject, known)))
+        return self._judged(series, boundaries, sums, usual, long_share=usual.long_share[-1])
+
+    def _judged(self, series: PaneSeries, boundaries: Ints, sums: Sums, usual: Usual, *, long_share: Floats) -> _Look:
+        """Scores of evaluations (columns); what is usual is given for each window (rows), the long share for the widest."""
         hours, hour_of = np.unique((series.instants(boundaries) - QUARTER_S) // HOUR_S, return_inverse=True)
-        rho = np.array([view.rho for view in views])[:, np.newaxis] * self._factors_of(hours)[hour_of] + usual.doubt[at]
-        share = usual.share[at]
-        score = score_range(sums, usual=share, rho=rho, rules=self.rules)
+        rho = np.array([view.rho for view in self._views(series)])[:, np.newaxis] * self._factors_of(hours)[hour_of] + usual.doubt
+        score = score_range(sums, usual=usual.share, rho=rho, rules=self.rules)
         widest = Sums(sums.total[-1:], sums.negative[-1:])
-        level = score_range(widest, usual=usual.long_share[at[-1:]], rho=np.full((1, len(boundaries)), self.rules.level_rho), rules=self.rules)
-        return _Look(boundaries, sums, share, score, level[0])
+        level = score_range(widest, usual=long_share[np.newaxis], rho=np.full((1, len(boundaries)), self.rules.level_rho), rules=self.rules)
+        return _Look(boundaries, sums, usual.share, score, level[0])
 
     def _quarters(self, series: PaneSeries, boundaries: Ints) -> Ints:
         """The quarter hour whose beginning each window (rows) at each boundary is judged by: the last that had begun when the window did."""
@@ -234,14 +265,27 @@ class Detector:
 
     def _usuals(self, subject: str, quarters: Ints) -> Usual:
         """What is usual of a subject at rising quarter hours."""
-        key = tuple(quarters.tolist()) if len(quarters) <= MOST_REMEMBERED else ()
-        known = self._usual.get(subject)
-        if known is not None and key and known[0] == key:
-            return known[1]
-        found = usual_of(self.series(subject), quarters, pool=self._pool, rules=self.rules)
-        if key:
-            self._usual[subject] = key, found
-        return found
+        if len(quarters) > MOST_REMEMBERED or subject not in self._series:
+            return usual_of(self.series(subject), quarters, pool=self._pool, rules=self.rules)
+        return Usual(*(column[0] for column in self._usuals_of([subject], quarters)))
+
+    def _usuals_of(self, subjects: Sequence[str], quarters: Ints) -> Usual:
+        """The same of many subjects, (subjects, quarters); what was asked for before is final, as late documents are in by then, and remembered."""
+        asked = quarters.tolist()
+        lacking: dict[tuple[int, ...], list[str]] = {}
+        for subject in subjects:
+            known = self._usual.setdefault(subject, {})
+            missing = tuple(quarter for quarter in asked if quarter not in known)
+            if missing:
+                lacking.setdefault(missing, []).append(subject)
+        for missing, group in lacking.items():
+            found = usual_of_many([self._series[subject] for subject in group], np.array(missing), pool=self._pool, rules=self.rules)
+            for subject, values in zip(group, np.stack(found, axis=-1).tolist(), strict=True):
+                known = self._usual[subject] | dict(zip(missing, values, strict=True))
+                kept = {*sorted(known)[-MOST_REMEMBERED:], *asked}
+                self._usual[subject] = {quarter: value for quarter, value in known.items() if quarter in kept}
+        rows = np.array([[self._usual[subject][quarter] for quarter in asked] for subject in subjects])
+        return Usual(*np.moveaxis(rows, -1, 0))
 
     def _factors_of(self, hours: Ints) -> Floats:
         """The multiple of every rho that all subjects show, as known in rising hours."""
@@ -254,8 +298,11 @@ class Detector:
     def _learn_dispersion(self, closed_s: int) -> None:
         """Learn the hours that late documents can no longer change since the last look."""
         end = (closed_s - QUARTER_S) // HOUR_S
+        known = None if self._evaluated_s is None else (self._evaluated_s - QUARTER_S) // HOUR_S
+        if known is not None and known >= end:
+            return
         for series in self._series.values():
-            first = series.hours.first() if self._evaluated_s is None else (self._evaluated_s - QUARTER_S) // HOUR_S
+            first = series.hours.first() if known is None else known
             if first is None or first >= end or series.pane_s > HOUR_S:
                 continue
             total, negative = series.hours.slice(first, end)
@@ -269,26 +316,28 @@ class Detector:
         found = list(looks)
         if not found:
             return []
-        series = self._series[subject]
-        boundaries = np.concatenate([look.boundaries for look in found])
-        sums = Sums(*(np.concatenate([look.sums[row] for look in found], axis=1) for row in (0, 1)))
-        usual = np.concatenate([look.usual for look in found], axis=1)
-        score = np.concatenate([look.score for look in found], axis=1)
-        level = np.concatenate([look.level for look in found])
+        look = _Look(
+            np.concatenate([look.boundaries for look in found]),
+            Sums(*(np.concatenate([look.sums[row] for look in found], axis=1) for row in (TOTAL, NEGATIVE))),
+            np.concatenate([look.usual for look in found], axis=1),
+            np.concatenate([look.score for look in found], axis=1),
+            np.concatenate([look.level for look in found]),
+        )
         episode = self._episodes.get(subject)
         is_open = episode is not None and episode.ended_at is None
         patience = round(self._patience(subject).total_seconds())
-        spikes: list[Spike] = []
-        matter = _that_matter(score.max(axis=0), level, series.instants(boundaries), rules=self.rules, patience_s=patience, is_open=is_open)
-        for i in matter.tolist():
-            at = datetime.fromtimestamp(series.instant(int(boundaries[i])), UTC)
-            telling = np.nonzero(score[:, i] >= self.rules.theta)[0].tolist() or [int(score[:, i].argmax())]
-            for row in telling:
-                width_s = self._views(series)[row].width_s
-                counts = int(sums.total[row, i]), int(sums.negative[row, i])
-                own = float(usual[row, i]), float(score[row, i]), float(level[i])
-                spikes.append(_spike(subject, at=at, width_s=width_s, counts=counts, usual=own[0], score=own[1], level=own[2]))
-        return spikes
+        at_s = self._series[subject].instants(look.boundaries)
+        matter = _that_matter(look.score.max(axis=0), look.level, at_s, rules=self.rules, patience_s=patience, is_open=is_open)
+        return [spike for i in matter.tolist() for spike in self._spikes_of(subject, look, i)]
+
+    def _spikes_of(self, subject: str, look: _Look, i: int) -> Iterator[Spike]:
+        """The windows of evaluation `i` that are at or above `theta`, else its best."""
+        series = self._series[subject]
+        at = datetime.fromtimestamp(series.instant(int(look.boundaries[i])), UTC)
+        for row in np.nonzero(look.score[:, i] >= self.rules.theta)[0].tolist() or [int(look.score[:, i].argmax())]:
+            counts = int(look.sums.total[row, i]), int(look.sums.negative[row, i])
+            usual, score, level = float(look.usual[row, i]), float(look.score[row, i]), float(look.level[i])
+            yield _spike(subject, at=at, width_s=self._views(series)[row].width_s, counts=counts, usual=usual, score=score, level=level)
 
     def _trim(self, series: PaneSeries) -> None:
         if self._evaluated_s is not None:

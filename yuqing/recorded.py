@@ -18,7 +18,7 @@ from opinion.codec import decode
 from opinion.errors import InvalidRecord, RecordError
 from opinion.events import telling_day
 from opinion.names import digest
-from opinion.records import Instant, ScoredDocument
+from opinion.records import Instant, PaneKind, ScoredDocument
 from opinion.windows import PANE_S, QUARTER_S, Breadth
 
 UNKNOWN = -1
@@ -167,7 +167,8 @@ class _Told:
     """Scored documents of one subject, counted the way `windows.lua` counts: a telling once, at its earliest."""
 
     documents: dict[tuple[int, str], str] = field(default_factory=dict)  # (day, doc_id) -> story
-    tellings: dict[tuple[int, str, str], tuple[int, str, bool]] = field(default_factory=dict)  # (day, story, publisher) -> (event_ms, document, negative)
+    tellings: dict[tuple[int, str, str], tuple[int, str, bool, bool]] = field(default_factory=dict)  # (day, story, publisher) -> (event_ms, document, negative, social)
+    posts: list[int] = field(default_factory=list)  # event_s of negative tellings of authors, sorted at the end
     negatives: list[tuple[int, str, str, str]] = field(default_factory=list)  # (event_s, story, publisher, author), sorted at the end
 
     def take(self, scored: ScoredDocument) -> None:
@@ -176,7 +177,7 @@ class _Told:
         if self.documents.setdefault((day, document.doc_id), scored.telling_id) != scored.telling_id:
             return  # an edit of a document that was counted: it counts once
         negative = scored.sentiment.label == "negative"
-        telling = event_ms, digest(document.doc_id), negative
+        telling = event_ms, digest(document.doc_id), negative, PaneKind.of(document.kind) is PaneKind.SOCIAL
         key = day, scored.telling_id, document.publisher
         self.tellings[key] = min(self.tellings.get(key, telling), telling)
         if negative:
@@ -185,7 +186,8 @@ class _Told:
     def track(self) -> Track:
         """The panes that hold a telling."""
         self.negatives.sort()
-        told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative] for event_ms, _, negative in self.tellings.values()], np.int64)
+        self.posts = sorted(event_ms // 1000 for event_ms, _, negative, social in self.tellings.values() if negative and social)
+        told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative] for event_ms, _, negative, _ in self.tellings.values()], np.int64)
         starts, where, total = np.unique(told[:, 0], return_inverse=True, return_counts=True)
         negative = np.bincount(where, weights=told[:, 1]).astype(np.int64)
         return Track(PANE_S, starts, np.stack([total, negative]), self)
@@ -195,8 +197,8 @@ class _Told:
         begin = bisect_left(self.negatives, (start_s // QUARTER_S * QUARTER_S,))
         found = self.negatives[begin : bisect_left(self.negatives, (end_s,))]
         stories, publishers, authors = ({row[column] for row in found} for column in (1, 2, 3))
-        authored = {row[1:3] for row in found if row[0] >= start_s and row[3]}
-        return Breadth(len(stories), len(publishers), len(authors - {""}), len(authored))
+        authored = bisect_left(self.posts, end_s) - bisect_left(self.posts, start_s)
+        return Breadth(len(stories), len(publishers), len(authors - {""}), authored)
 
     def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
         """Those of exactly this time."""

@@ -11,6 +11,7 @@ give the very same baseline, in whatever steps they got there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -67,12 +68,29 @@ def usual_of(series: PaneSeries, quarters: Ints, *, pool: CountGrid, rules: Rule
     """What is usual of a subject, as known when each of the rising `quarters` (quarter hours since 1970) begins."""
     hours, where = np.unique(quarters // QUARTERS, return_inverse=True)
     slow = _slow(series.hours, hours, prior=pooled_share(pool, hours, rules=rules), rules=rules)
-    long_share, day_share, day_texts, texts = (column[where] for column in slow)
-    recent = _recent(series.quarters, quarters, usual=long_share, rules=rules)
+    recent = _recent(series.quarters, quarters, usual=slow[0][where], rules=rules)
+    return _chained(slow[:, where], recent, rules=rules)
+
+
+def _chained(slow: Floats, recent: Ints, *, rules: Rules) -> Usual:
+    """The three memories together: `slow` as `_slow_block` has it, `recent` as `_recent_block`."""
+    long_share, day_share, day_texts, texts = slow
     recent_texts, recent_negative = recent / (AGE_ONE * DOUBT_ONE)
     share = (rules.recent_weight * day_share + recent_negative) / (rules.recent_weight + recent_texts)
     weight_of_long = rules.day_weight / (rules.day_weight + day_texts) * rules.recent_weight / (rules.recent_weight + recent_texts)
     return Usual(share, long_share, weight_of_long**2 / (rules.prior_weight + texts), texts)
+
+
+def usual_of_many(series: Sequence[PaneSeries], quarters: Ints, *, pool: CountGrid, rules: Rules) -> Usual:
+    """What `usual_of` says of many subjects at a few quarters: (subjects, quarters) each."""
+    hours, where = np.unique(quarters // QUARTERS, return_inverse=True)
+    prior = np.tile(pooled_share(pool, hours, rules=rules), len(series))
+    history = np.concatenate([_history(one.hours, hours, length=rules.history_h) for one in series], axis=1)
+    slow = _slow_block(history, prior=prior, rules=rules).reshape(4, len(series), len(hours))[:, :, where]
+    length = int(rules.recent_half_life_h * QUARTERS * RECENT_MEMORY)
+    recent_history = np.concatenate([_history(one.quarters, quarters, length=length) for one in series], axis=1)
+    recent = _recent_block(recent_history, usual=slow[0].ravel(), rules=rules).reshape(2, len(series), len(quarters))
+    return _chained(slow, recent, rules=rules)
 
 
 def _slow(grid: CountGrid, hours: Ints, *, prior: Floats, rules: Rules) -> Floats:
@@ -96,15 +114,19 @@ def _slow_block(history: Ints, *, prior: Floats, rules: Rules) -> Floats:
 
 
 def _recent(grid: CountGrid, quarters: Ints, *, usual: Floats, rules: Rules) -> Ints:
-    """Weighted total and negative of the recent memory before each quarter hour, (2, n), in units of 1 / (AGE_ONE * DOUBT_ONE)."""
-    half_life = rules.recent_half_life_h * QUARTERS
-    length = int(half_life * RECENT_MEMORY)
-    ages = _age_weights(length, half_life)
+    """`_recent_block` of many quarter hours."""
+    length = int(rules.recent_half_life_h * QUARTERS * RECENT_MEMORY)
     parts = []
     for at, block in zip(range(0, len(quarters), BLOCK), _blocks(quarters), strict=True):
-        history = _history(grid, block, length=length)
-        parts.append((history * _farrington(history, usual[at : at + len(block), np.newaxis])) @ ages)
+        parts.append(_recent_block(_history(grid, block, length=length), usual=usual[at : at + len(block)], rules=rules))
     return np.concatenate(parts, axis=1)
+
+
+def _recent_block(history: Ints, *, usual: Floats, rules: Rules) -> Ints:
+    """Weighted total and negative of the recent memory, (2, n), in units of 1 / (AGE_ONE * DOUBT_ONE)."""
+    ages = _age_weights(history.shape[2], rules.recent_half_life_h * QUARTERS)
+    weighted: Ints = (history * _farrington(history, usual[:, np.newaxis])) @ ages
+    return weighted
 
 
 def _blocks(cells: Ints) -> list[Ints]:

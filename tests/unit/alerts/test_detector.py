@@ -186,3 +186,17 @@ def test_a_company_explains_a_topic_only_while_its_alert_is_on() -> None:
     begun = [(item.subject, item.at) for item in told if item.status == "firing"]
     assert [subject for subject, _ in begun] == [COMPANY, theme]
     assert begun[1][1] > MONDAY + timedelta(hours=50)
+
+
+def test_many_subjects_looked_at_every_minute_tell_what_one_look_tells() -> None:
+    streams = {f"entity:XDEM:{seed}": with_surge(quiet(hours=30, seed=seed, per_hour=30), at_hour=20, hours=2, per_hour=20 * seed, seed=seed + 50) for seed in range(6)}
+    at_once, minutely = Detector(Rules()), Detector(Rules())
+    for subject, minutes in streams.items():
+        put(at_once, minutes, subject=subject)
+    told = []
+    for minute in range(30 * 60 + 1):
+        for subject, minutes in streams.items():
+            put(minutely, minutes, first=minute - 1, last=minute, subject=subject)
+        told += look(minutely, minute)
+    assert told == look(at_once, 30 * 60)
+    assert {item.subject for item in told} >= {"entity:XDEM:4", "entity:XDEM:5"}
