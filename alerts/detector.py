@@ -23,6 +23,8 @@ from opinion.windows import PANE_S, QUARTER_S
 
 KEEP_S = 4 * HOUR_S
 """Panes kept beyond the longest window once evaluated: the trend's three hours, and late edits."""
+TRIM_AT_S = 420
+"""What is old is forgotten so long before each quarter hour: not in the look at its beginning, when baselines are due."""
 MOST_CHUNKS = 64
 """A series with more chunks of panes than this (three days of busy minutes) is trimmed while it is filled, not only afterwards."""
 COMPANY, TOPIC = "entity:", "topic:"
@@ -142,10 +144,11 @@ class Detector:
             surprising = [spike for at in range(0, len(subjects), BLOCK) for spike in self._surprising_at(subjects[at : at + BLOCK], boundary)]
             found += surprising if instant <= closed_s else [_moved(spike, until) for spike in surprising]
         if self._evaluated_s is None or closed_s > self._evaluated_s:
-            self._evaluated_s = closed_s
-            for series in self._series.values():
-                self._trim(series)
-            self._forget(closed_s // HOUR_S - self._hours_kept())
+            before_s, self._evaluated_s = self._evaluated_s, closed_s
+            if before_s is None or (before_s + TRIM_AT_S) // QUARTER_S < (closed_s + TRIM_AT_S) // QUARTER_S:
+                for series in self._series.values():
+                    self._trim(series)
+                self._forget(closed_s // HOUR_S - self._hours_kept())
         return sorted(found, key=lambda spike: (spike.at, spike.subject))
 
     def decide(self, spikes: Iterable[Spike]) -> list[Transition]:
@@ -176,8 +179,7 @@ class Detector:
         episode = self._episodes.get(subject)
         if episode is None or episode.ended_at is not None:
             return []
-        due = self._due(episode)
-        return self._step(subject, None, at=due) if due < before else []
+        return self._step(subject, None, at=due) if (due := self._due(episode)) < before else []
 
     def _due(self, episode: Episode) -> datetime:
         """When the alert ends unless its subject is hot again before."""

@@ -140,7 +140,8 @@ def tick_s(subjects: int) -> dict[str, float]:
     streams = [simulated(random, negatives_per_hour=4, weeks=2).counts[:, :minutes] for _ in range(20)]
     for number in range(subjects):
         detector.load(f"entity:SIM:{number}", int(START.timestamp()) + PANE_S * np.arange(minutes), streams[number % 20])
-    detector.decide(detector.spikes(START + timedelta(minutes=minutes - 61)))
+    for minute in range(minutes - 241, minutes - 60, 15):  # a detector that has been at work for a while
+        detector.decide(detector.spikes(START + timedelta(minutes=minute)))
     found = {}
     for name, minute in (("new_hour", minutes - 60), ("within_hour", minutes - 50)):
         detector.decide(detector.spikes(START + timedelta(minutes=minute - 1), partial=True))
