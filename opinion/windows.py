@@ -63,6 +63,10 @@ class Breadth(Struct, frozen=True):
     authors: int = 0
     authored: int = 0  # negative tellings of authors, exactly; 0 is unknown
 
+    def among(self, negative: int) -> Breadth:
+        """The same of a window with so many negative tellings: sketches hold whole quarter hours, a window may hold less."""
+        return Breadth(min(self.stories, negative), min(self.publishers, negative), min(self.authors, negative), self.authored)
+
 
 class WindowStore:
     """The panes, sketches, evidence and progress marks of all subjects.

@@ -188,3 +188,11 @@ def test_one_author_is_no_alert_among_the_usual_news_either() -> None:
     assert run_backtest(seconds([*calm, *storm]), rules=Rules()).rows == []
     crowd = [scored(100_000 + 7 * n, publisher="social.example", kind="social", author_hash=f"a{n}") for n in range(500)]
     assert run_backtest(seconds([*calm, *crowd]), rules=Rules()).rows
+
+
+def test_a_window_never_shows_more_stories_or_publishers_than_negatives() -> None:
+    calm = [scored(120 * n, sentiment=NEUTRAL) for n in range(300)]
+    crisis = [scored(40_000 + 20 * n, publisher=f"p{n}.example") for n in range(200)]
+    found = run_backtest(seconds([*calm, *crisis]), rules=Rules()).rows
+    assert found
+    assert all((row.stories or 0) <= row.negative for row in found)
