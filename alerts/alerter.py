@@ -20,7 +20,7 @@ from alerts.announce import announce
 from alerts.api.app import Parts, build_api
 from alerts.api.token import ensure_token, token_path
 from alerts.deliver import Deliverer, DeliveryQueue
-from alerts.detect.rules import load_rules
+from alerts.detect.rulebook import load_rules
 from alerts.detector import Detector
 from alerts.leader import Leadership
 from alerts.store import AlertStore

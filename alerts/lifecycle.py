@@ -11,27 +11,28 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 
+from alerts.detect.evidence import corroborated_score
 from alerts.detect.rules import Rules
-from alerts.detect.share import corroborated_score
 from opinion.names import alert_id_of
-from opinion.records import AlertStatus, Instant, Lane, Severity, Spike, TransitionReason
+from opinion.records import AlertStatus, Instant, Lane, Scan, Severity, Spike, TransitionReason
 from opinion.windows import PANE_S
 
 _RANKS = list(Severity)
+DAY = timedelta(days=1)
 
 
 class Episode(Struct, frozen=True, kw_only=True):
     """The newest alert of a subject: all that has to be remembered of it."""
 
     subject: str
-    lane: Lane
+    scan: Scan  # that began it
     alert_id: str
     sequence: int
     severity: Severity
     started_at: Instant
     hot_at: Instant  # the last evaluation that was not calm
-    told_score: float  # the highest score told so far
-    peak: Spike  # the most surprising evaluation
+    told_over: float  # the most that a score told so far was above its threshold
+    peak: Spike  # the most surprising evaluation, by the same measure
     ended_at: Instant | None = None  # None while it is on
 
 
@@ -53,12 +54,12 @@ class Transition(Struct, frozen=True, kw_only=True):
 def step(episode: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules) -> tuple[Episode | None, Transition | None]:
     """The next state after one evaluation of the subject at `at`, and what to tell, if anything.
 
-    `spike` is None where no window holds enough evidence to be scored; its breadth matters from `theta` on. A finished
-    episode is kept until its subject is armed again, then None comes back.
+    `spike` is None where no window holds enough evidence to be scored; its breadth matters once it surges. A finished
+    episode is kept until nothing depends on it any more, then None comes back.
     """
     if episode is None or episode.ended_at is not None:
         return _idle(episode, spike, at=at, rules=rules)
-    if spike is not None and max(spike.score, spike.level) >= rules.calm_below:
+    if spike is not None and _is_hot(spike, episode, rules):
         return _hot(episode, spike, rules=rules)
     if at < episode.hot_at + rules.resolve_after:
         return episode, None
@@ -66,17 +67,27 @@ def step(episode: Episode | None, spike: Spike | None, *, at: datetime, rules: R
     return ended, _told(ended, episode.peak, at=at, status=AlertStatus.RESOLVED, reason=TransitionReason.CALM_AGAIN)
 
 
-def most_telling(spikes: Sequence[Spike], rules: Rules) -> Spike:
-    """Of the windows that speak at one instant the one that counts: the most surprising once each story and author is bounded."""
-    return max(spikes, key=lambda spike: (corroborated_score(spike, rules), spike.score))
+def most_telling(spikes: Sequence[Spike], rules: Rules, *, episode: Episode | None = None) -> Spike:
+    """Of the windows that speak at one instant the one that counts: the most surprising once each story and author is bounded.
+
+    Where none surges, what the scan of the subject's alert says comes first: that keeps the alert on.
+    """
+    own = episode.scan if episode is not None and episode.ended_at is None else None
+
+    def telling(spike: Spike) -> tuple[bool, bool, float, float]:
+        over = _over(spike, rules)
+        return over >= 0, spike.scan == own, over, spike.over
+
+    return max(spikes, key=telling)
 
 
-def severity_of(spike: Spike, rules: Rules, *, score: float, lasted: timedelta) -> Severity:
-    """How bad: score and breadth together, or a surge that lasts. Where stories were not counted, texts stand in for them."""
+def severity_of(spike: Spike, rules: Rules, *, over: float, lasted: timedelta) -> Severity:
+    """How bad: score above the threshold and breadth together, or a surge that lasts. Where stories were not counted, texts stand in for them."""
     breadth = spike.stories or spike.negative
-    if score >= rules.critical_score and breadth >= rules.critical_stories:
+    if over >= rules.critical_over and breadth >= rules.critical_stories:
         return Severity.CRITICAL
-    if (score >= rules.high_score and breadth >= rules.high_stories) or lasted >= timedelta(hours=rules.persist_h):
+    lasts = lasted >= timedelta(hours=rules.persist_h) and spike.scan != Scan.DAY  # a day's window lasts by itself
+    if (over >= rules.high_over and breadth >= rules.high_stories) or lasts:
         return Severity.HIGH
     return Severity.WARNING
 
@@ -92,20 +103,18 @@ def bucket_of(started_at: datetime, rules: Rules) -> int:
 
 
 def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules) -> tuple[Episode | None, Transition | None]:
-    if last is not None and at < last.started_at + rules.rearm:
+    last = None if last is None or _forgotten(last, at, rules) else last
+    if spike is None or spike.held or not _armed(last, spike, rules) or (over := _over(spike, rules)) < 0:
         return last, None
-    score = 0.0 if spike is None else corroborated_score(spike, rules)
-    if spike is None or score < rules.theta:
-        return None, None
     episode = Episode(
         subject=spike.subject,
-        lane=spike.lane,
+        scan=spike.scan,
         alert_id=alert_id_of(spike.subject, spike.lane.value, bucket_of(at, rules)),
         sequence=1,
-        severity=severity_of(spike, rules, score=score, lasted=timedelta()),
+        severity=severity_of(spike, rules, over=over, lasted=timedelta()),
         started_at=at,
         hot_at=at,
-        told_score=score,
+        told_over=over,
         peak=spike,
     )
     return episode, _told(episode, spike, at=at, status=AlertStatus.FIRING, reason=TransitionReason.THRESHOLD_PASSED)
@@ -113,19 +122,43 @@ def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rul
 
 def _hot(episode: Episode, spike: Spike, *, rules: Rules) -> tuple[Episode, Transition | None]:
     episode = msgspec.structs.replace(episode, hot_at=spike.at)
-    score = corroborated_score(spike, rules) if spike.score >= rules.theta else 0.0
-    if score < rules.theta:
+    over = _over(spike, rules)
+    if over < 0:
         return episode, None
-    if spike.score > episode.peak.score:
+    if spike.over > episode.peak.over:
         episode = msgspec.structs.replace(episode, peak=spike)
-    severity = severity_of(spike, rules, score=score, lasted=spike.at - episode.started_at)
+    severity = severity_of(spike, rules, over=over, lasted=spike.at - episode.started_at)
     rose = _RANKS.index(severity) > _RANKS.index(episode.severity)
-    if not rose and score < episode.told_score + rules.update_step:
+    if not rose and over < episode.told_over + rules.update_step:
         return episode, None
-    changes = {"sequence": episode.sequence + 1, "severity": severity if rose else episode.severity, "told_score": max(score, episode.told_score)}
+    changes = {"sequence": episode.sequence + 1, "severity": severity if rose else episode.severity, "told_over": max(over, episode.told_over)}
     episode = msgspec.structs.replace(episode, **changes)
     reason = TransitionReason.SEVERITY_ROSE if rose else TransitionReason.SCORE_GREW
     return episode, _told(episode, spike, at=spike.at, status=AlertStatus.UPDATED, reason=reason)
+
+
+def _over(spike: Spike, rules: Rules) -> float:
+    """By how much the evidence passes the threshold, once each story and author is bounded; below 0 where it does not."""
+    return corroborated_score(spike, rules) - spike.theta if spike.surging else spike.over
+
+
+def _is_hot(spike: Spike, episode: Episode, rules: Rules) -> bool:
+    """Whether an alert is kept on: by whatever its own scan says that is not calm, and by a surge that another one sees."""
+    own = spike.scan == episode.scan
+    return spike.surging or (own and max(spike.score, spike.level) >= spike.theta - rules.resolve_margin)
+
+
+def _armed(last: Episode | None, spike: Spike, rules: Rules) -> bool:
+    """Whether the subject may start an alert. A day that held another alert is no news."""
+    if last is None or last.ended_at is None:
+        return True
+    if spike.scan == Scan.DAY and spike.at < last.ended_at + DAY:
+        return False
+    return spike.at >= last.started_at + rules.rearm
+
+
+def _forgotten(last: Episode, at: datetime, rules: Rules) -> bool:
+    return last.ended_at is not None and at >= max(last.started_at + rules.rearm, last.ended_at + DAY)
 
 
 def _told(episode: Episode, spike: Spike, *, at: datetime, status: AlertStatus, reason: TransitionReason) -> Transition:
@@ -136,7 +169,7 @@ def _told(episode: Episode, spike: Spike, *, at: datetime, status: AlertStatus, 
         status=status,
         reason=reason,
         severity=episode.severity,
-        lane=episode.lane,
+        lane=spike.lane,
         started_at=episode.started_at,
         at=at,
         spike=spike,

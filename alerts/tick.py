@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ from alerts.compose import choose_evidence, compose
 from alerts.detect.trend import trend_of
 from alerts.detector import TOPIC, Detector, DetectorState
 from alerts.lifecycle import Transition
+from alerts.scans.tails import OwnTail
 from alerts.store import AlertStore
 from opinion.bus import Producer
 from opinion.clock import Clock, SystemClock
@@ -34,6 +36,7 @@ SHOWN_WINDOW_S = 3600
 """The window whose totals and ratio are shown as metrics."""
 
 _state = msgspec.json.Decoder(DetectorState)
+_tail = msgspec.json.Decoder(OwnTail)
 
 
 class Tick:
@@ -76,10 +79,11 @@ class Tick:
         """
         try:
             saved = await self._redis.get(self._names.episodes)
+            tails = cast("dict[bytes, bytes]", await self._redis.hgetall(self._names.tails))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the alerts' state: {error}") from error
         self._stamp_us, self._known = 0, set()
-        self._detector.restore(_state.decode(saved) if saved else DetectorState())
+        self._detector.restore(_state.decode(saved) if saved else DetectorState(), {subject.decode(): _tail.decode(tail) for subject, tail in tails.items()})
 
     async def run(self) -> list[Alert]:
         """The transitions since the last look, each durable in Kafka and stored.
@@ -130,7 +134,7 @@ class Tick:
 
     async def _with_breadth(self, spike: Spike, companies: Sequence[str]) -> Spike:
         """The spike with how many told it and, of a topic, how much of it is about each of the companies; only where it may fire."""
-        if spike.score < self._detector.rules.theta:
+        if not spike.surging:
             return spike
         start_at = spike.at - timedelta(seconds=spike.width_s)
         breadth = (await self._store.breadth(spike.subject, start_at=start_at, end_at=spike.at)).among(spike.negative)
@@ -151,8 +155,13 @@ class Tick:
         )
 
     async def _save(self) -> None:
+        tails = {subject: msgspec.json.encode(tail) for subject, tail in self._detector.own_tails(changed=True).items()}
         try:
-            await self._redis.set(self._names.episodes, msgspec.json.encode(self._detector.state()))
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.set(self._names.episodes, msgspec.json.encode(self._detector.state()))
+                if tails:
+                    pipe.hset(self._names.tails, mapping=cast("dict[Any, Any]", tails))
+                await pipe.execute()
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take the alerts' state: {error}") from error
 
@@ -174,7 +183,8 @@ class Tick:
             self._metrics.topic_documents.labels(label, "1h").set(shown.total)
             self._metrics.topic_negative.labels(label, "1h").set(shown.ratio)
             self._metrics.topic_baseline.labels(label).set(shown.baseline_ratio)
-            self._metrics.topic_score.labels(label, "share").set(shown.score)
+            for scan, score in shown.scores.items():
+                self._metrics.topic_score.labels(label, scan.value).set(score)
 
     def _topics(self) -> Sequence[str]:
         return [subject for subject in sorted(self._known) if subject.startswith("topic:")]

@@ -107,6 +107,16 @@ class Names:
         return f"{self.prefix}episodes"
 
     @property
+    def tails(self) -> str:
+        """Hash subject -> how high its scores reached in the last weeks."""
+        return f"{self.prefix}tails"
+
+    @property
+    def detection(self) -> str:
+        """What the detection stands on: rules, thresholds, whether the sources are silent."""
+        return f"{self.prefix}detection"
+
+    @property
     def alerts_index(self) -> str:
         """Sorted set of alert ids, by when they last changed."""
         return f"{self.prefix}alerts"

@@ -266,11 +266,19 @@ class Lane(StrEnum):
     COUNT = "count"
 
 
+class Scan(StrEnum):
+    """The ways in which a subject is looked at; each has a threshold and a budget of false alarms of its own."""
+
+    SHARE = "share"  # share of negatives in the windows of the rules
+    DAY = "day"  # the same over a day, by the hour
+    COUNT = "count"  # number of negatives in the windows of the rules
+
+
 class Spike(Struct, frozen=True, kw_only=True):
     """What a lane says of one subject at one instant: the most surprising of its windows."""
 
     subject: str
-    lane: Lane
+    scan: Scan
     at: Instant
     width_s: int
     total: int
@@ -281,6 +289,7 @@ class Spike(Struct, frozen=True, kw_only=True):
     lift: float  # ratio / baseline_ratio
     p_value: float
     score: float  # -log10 p_value
+    theta: float  # the score that fires, as it follows from the budget of false alarms
     stories: int
     publishers: int
     authors: int
@@ -288,6 +297,24 @@ class Spike(Struct, frozen=True, kw_only=True):
     shared: dict[str, int] = field(default_factory=dict)  # of a topic's negatives: how many also speak of each company that may be surging
     explained: int = 0  # negatives that companies with an alert of their own account for
     level: float = 0.0  # score of the widest window against the subject's long memory: an alert lasts while it stands out
+    dispersion: float = 0.0  # of the count lane: variance of the number beyond chance, over its mean squared
+    new: bool = False  # little is known of the subject: what is usual of all stands in
+    held: bool = False  # among so many subjects this one is too likely to be by chance: it begins no alert
+
+    @property
+    def lane(self) -> Lane:
+        """What the scan weighs: the share of negatives or their number."""
+        return Lane.COUNT if self.scan == Scan.COUNT else Lane.SHARE
+
+    @property
+    def surging(self) -> bool:
+        """Whether the score reaches the threshold."""
+        return self.score >= self.theta
+
+    @property
+    def over(self) -> float:
+        """By how much the score passes the threshold."""
+        return self.score - self.theta
 
 
 class Severity(StrEnum):

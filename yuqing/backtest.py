@@ -10,7 +10,8 @@ from typing import IO, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from alerts.detect.rules import HOUR_S, Rules, load_rules
+from alerts.detect.rulebook import RuleBook, load_rules
+from alerts.detect.rules import HOUR_S, Rules
 from alerts.detector import TOPIC, Detector
 from alerts.lifecycle import Transition
 from opinion.errors import ConfigError
@@ -19,8 +20,8 @@ from opinion.windows import PANE_S
 from yuqing.recorded import Recording, read_recording
 
 WEEK_S = 7 * 86400
-LANES = ("share",)
-"""The lanes that this version has."""
+LANES = ("share", "count", "both")
+"""What may be looked at."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ def backtest_file(file: IO[bytes], out: IO[bytes], *, rules: str | Path | None, 
     """Write the transitions as JSON Lines to `out`, and the summary to the file named.
 
     Errors:
-        ConfigError: a lane this version does not have, wrong rules, a summary file that cannot be written.
+        ConfigError: no such lane, wrong rules, a summary file that cannot be written.
         InvalidRecord: a bad row; the message gives its line.
     """
     outcome = run_backtest(file, rules=load_rules(rules), lane=lane)
@@ -81,35 +82,36 @@ def backtest_file(file: IO[bytes], out: IO[bytes], *, rules: str | Path | None, 
             raise ConfigError(f"--summary {summary}: {error.strerror}") from error
 
 
-def run_backtest(lines: Iterable[bytes], *, rules: Rules, lane: str = "share") -> Outcome:
+def run_backtest(lines: Iterable[bytes], *, rules: RuleBook | Rules, lane: str = "both") -> Outcome:
     """The transitions that the alerter would have made, in order, and their summary.
 
     Every closed pane is looked at, up to the end of the last one: an alert that is on then stays without its end.
 
     Errors:
-        ConfigError: a lane this version does not have.
+        ConfigError: no such lane.
         InvalidRecord: a bad row; the message gives its line.
     """
     if lane not in LANES:
         raise ConfigError(f"lane {lane!r} is not one of: {', '.join(LANES)}")
     recording = read_recording(lines)
-    transitions = _replayed(recording, rules) if recording.tracks else []
-    return Outcome([_row(transition) for transition in transitions], _summary(recording, transitions, rules=rules))
+    book = (rules if isinstance(rules, RuleBook) else RuleBook(rules)).only(lane)
+    transitions = _replayed(recording, book) if recording.tracks else []
+    return Outcome([_row(transition) for transition in transitions], _summary(recording, transitions, rules=book.all))
 
 
-def _replayed(recording: Recording, rules: Rules) -> list[Transition]:
+def _replayed(recording: Recording, rules: RuleBook) -> list[Transition]:
     detector = Detector(rules)
     for subject, track in recording.tracks.items():
         detector.load(subject, track.starts_s, track.counts, pane_s=track.pane_s)
     until_s = -(-max(track.end_s for track in recording.tracks.values()) // PANE_S) * PANE_S
     spikes = detector.spikes(datetime.fromtimestamp(until_s, UTC))
     companies = detector.explaining(spikes)
-    return detector.decide(_with_breadth(spike, recording, companies=companies, rules=rules) for spike in spikes)
+    return detector.decide(_with_breadth(spike, recording, companies=companies) for spike in spikes)
 
 
-def _with_breadth(spike: Spike, recording: Recording, *, companies: Sequence[str], rules: Rules) -> Spike:
+def _with_breadth(spike: Spike, recording: Recording, *, companies: Sequence[str]) -> Spike:
     """The spike with what the record says of its window; only those that may fire are asked for it."""
-    if spike.score < rules.theta:
+    if not spike.surging:
         return spike
     end_s = int(spike.at.timestamp())
     start_s, voices = end_s - spike.width_s, recording.tracks[spike.subject].voices

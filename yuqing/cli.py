@@ -214,7 +214,7 @@ def replay(file: IO[bytes], *, speed: float, start: str | None) -> None:
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--rules", type=click.Path(exists=True, dir_okay=False), help="YAML file of rules; default: the built-in ones.")
-@click.option("--lane", type=click.Choice(["share"]), default="share", help="Which rule decides.")
+@click.option("--lane", type=click.Choice(["share", "count", "both"]), default="both", help="What decides: the share of negatives, their number, or both.")
 @click.option("--summary", type=click.Path(dir_okay=False), help="Write counts and rates to this JSON file.")
 def backtest(file: IO[bytes], *, rules: str | None, lane: str, summary: str | None) -> None:
     """ScoredDocuments or count rows in, alert transitions out: the alerter's own rules, no servers."""

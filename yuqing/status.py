@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from alerts.detect.rules import load_rules
+from alerts.detect.rulebook import load_rules
 from alerts.subscriptions import from_setting
 from models.names_table import load_table
 from opinion.errors import ConfigError, ModelLoadError, StoreUnavailable

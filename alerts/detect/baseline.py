@@ -72,6 +72,19 @@ def usual_of(series: PaneSeries, quarters: Ints, *, pool: CountGrid, rules: Rule
     return _chained(slow[:, where], recent, rules=rules)
 
 
+def long_usual_of(series: Sequence[PaneSeries], hours: Ints, *, pool: CountGrid, rules: Rules) -> Usual:
+    """What is usual of many subjects by the long memory alone, as known before each of the rising `hours`: (subjects, hours) each."""
+    prior = pooled_share(pool, hours, rules=rules)
+    found = np.stack([_slow(one.hours, hours, prior=prior, rules=rules) for one in series], axis=1) if len(hours) > 1 else _slow_at(series, hours, prior=prior, rules=rules)
+    share, texts = found[0], found[3]
+    return Usual(share, share, 1 / (rules.prior_weight + texts), texts)
+
+
+def _slow_at(series: Sequence[PaneSeries], hours: Ints, *, prior: Floats, rules: Rules) -> Floats:
+    history = np.concatenate([_history(one.hours, hours, length=rules.history_h) for one in series], axis=1)
+    return _slow_block(history, prior=np.tile(prior, len(series)), rules=rules)[:, :, np.newaxis]
+
+
 def _chained(slow: Floats, recent: Ints, *, rules: Rules) -> Usual:
     """The three memories together: `slow` as `_slow_block` has it, `recent` as `_recent_block`."""
     long_share, day_share, day_texts, texts = slow

@@ -58,6 +58,11 @@ class CountGrid:
                 out[:, low - first : high - first] = chunk[:, low - key * CHUNK : high - key * CHUNK]
         return out
 
+    def total(self, cell: int) -> int:
+        """The total of one cell."""
+        chunk = self._chunks.get(cell // CHUNK)
+        return 0 if chunk is None else int(chunk[TOTAL, cell % CHUNK])
+
     def spans(self, first: int, last: int, *, reach: int) -> Iterator[tuple[int, int]]:
         """Stretches of [first, last) that lie within `reach` cells after a chunk that was written to, in order."""
         low = high = first

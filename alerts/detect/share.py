@@ -15,7 +15,6 @@ from scipy.special import betainc
 
 from alerts.detect.rules import Rules
 from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints
-from opinion.records import Spike
 
 LEAST_P = 1e-300
 """Tail probabilities below this are written as this: JSON and logarithms stay finite."""
@@ -79,27 +78,3 @@ def score_range(sums: Sums, *, usual: Floats, rho: Floats, rules: Rules) -> Floa
     p = tail(sums.negative[enough], sums.total[enough], usual=usual[enough], rho=rho[enough])
     score[enough] = np.abs(np.log10(p))  # abs: no -0.0
     return score
-
-
-def corroborated_score(spike: Spike, rules: Rules) -> float:
-    """The score left when one story, and one author, speaks for at most `most_per_story` negatives on average, and companies with an alert for none.
-
-    A story reprinted two hundred times, or one author posting all day, adds tellings but no evidence. Breadth of 0 is unknown
-    and limits nothing; authors limit what authors posted, or all where that is not known and voices are mostly authors. 0 under `min_breadth` stories.
-    """
-    if spike.stories and spike.stories < rules.min_breadth:
-        return 0.0
-    negative = spike.negative
-    if spike.stories:
-        negative = min(negative, rules.most_per_story * spike.stories)
-    if spike.authors and (spike.authored or spike.authors >= spike.publishers):
-        press = spike.negative - (spike.authored or spike.negative)
-        negative = min(negative, press + rules.most_per_story * spike.authors)
-    negative = max(0, min(negative, spike.negative - spike.explained))
-    if negative == spike.negative:
-        return spike.score
-    total = spike.total - (spike.negative - negative)
-    if negative < rules.min_negative or negative < rules.min_lift * spike.baseline_ratio * total:
-        return 0.0
-    p = tail(np.array([negative]), np.array([total]), usual=spike.baseline_ratio, rho=rules.rho_of(spike.width_s))
-    return min(spike.score, float(-np.log10(p[0])))

@@ -14,6 +14,7 @@ from alerts.detect.rules import Rules
 from alerts.detect.series import CountGrid, PaneSeries
 from alerts.detector import Detector, DetectorState
 from alerts.lifecycle import Transition
+from alerts.scans.tails import OwnTail
 from opinion.codec import encode
 from tests.support.records import NEGATIVE, NEUTRAL, scored
 from tests.support.surges import COMPANY, MONDAY, MONDAY_S, Minutes, filled, look, put, quiet, with_surge
@@ -80,14 +81,14 @@ def test_the_alerts_do_not_depend_on_when_one_looks(seed: int, looks: list[int])
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(CRISES)), st.sets(st.integers(60, HOURS * 60 - 1), max_size=6))
 def test_the_alerts_do_not_depend_on_restarts_nor_on_panes_arriving_in_time(seed: int, restarts: set[int]) -> None:
-    minutes, told, state, first = CRISES[seed], list[Transition](), DetectorState(), 0
+    minutes, told, state, own, first = CRISES[seed], list[Transition](), DetectorState(), dict[str, OwnTail](), 0
     for minute in [*sorted(restarts), HOURS * 60]:
         detector = Detector(Rules())
-        detector.restore(msgspec.json.decode(msgspec.json.encode(state), type=DetectorState))
+        detector.restore(msgspec.json.decode(msgspec.json.encode(state), type=DetectorState), own)
         put(detector, minutes, last=first)
         put(detector, minutes, first=first, last=minute)
         told += look(detector, minute)
-        state, first = detector.state(), minute
+        state, own, first = detector.state(), detector.own_tails(), minute
     assert told == WHOLE[seed]
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from alerts.detect.rules import Rules
 from alerts.detector import Detector
 from alerts.lifecycle import Transition
-from opinion.records import Lane, Spike
+from opinion.records import Scan, Spike
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 MONDAY_S = int(MONDAY.timestamp())
 COMPANY = "entity:XDEM:HSRY"
+THETA = 4.0
 
 Minutes = list[tuple[int, int]]
 """Total and negative of each minute."""
@@ -66,7 +67,7 @@ def spike(**changes: Any) -> Spike:
     """41 of 58 in an hour, where a fifth is usual."""
     fields: dict[str, Any] = {
         "subject": COMPANY,
-        "lane": Lane.SHARE,
+        "scan": Scan.SHARE,
         "at": MONDAY,
         "width_s": 3600,
         "total": 58,
@@ -77,6 +78,7 @@ def spike(**changes: Any) -> Spike:
         "lift": 3.213,
         "p_value": 1e-5,
         "score": 5.0,
+        "theta": THETA,
         "stories": 19,
         "publishers": 14,
         "authors": 0,

@@ -8,8 +8,8 @@ import pytest
 
 from alerts.detect.rules import Rules
 from alerts.lifecycle import Episode, Transition, bucket_of, most_telling, severity_of, step
-from opinion.records import Severity, Spike
-from tests.support.surges import MONDAY, spike
+from opinion.records import Scan, Severity, Spike
+from tests.support.surges import MONDAY, THETA, spike
 
 RULES = Rules()
 
@@ -47,8 +47,8 @@ def test_a_surge_fires() -> None:
 
 
 def test_a_score_below_theta_does_not_fire() -> None:
-    assert not fires(surge(0, score=RULES.theta - 0.01))
-    assert fires(surge(0, score=RULES.theta))
+    assert not fires(surge(0, score=THETA - 0.01))
+    assert fires(surge(0, score=THETA))
 
 
 @pytest.mark.parametrize("breadth", [{"stories": 1}, {"stories": 2}, {"stories": 30, "publishers": 1, "authors": 1}])
@@ -74,11 +74,11 @@ def test_a_lasting_surge_is_high() -> None:
 
 def test_severity_needs_score_and_breadth() -> None:
     none = timedelta()
-    assert severity_of(surge(0, stories=4), RULES, score=50, lasted=none) == Severity.WARNING
-    assert severity_of(surge(0, stories=5), RULES, score=50, lasted=none) == Severity.HIGH
-    assert severity_of(surge(0, stories=10), RULES, score=50, lasted=none) == Severity.CRITICAL
-    assert severity_of(surge(0, stories=10), RULES, score=RULES.theta, lasted=none) == Severity.WARNING
-    assert severity_of(surge(0, stories=0), RULES, score=50, lasted=none) == Severity.CRITICAL
+    assert severity_of(surge(0, stories=4), RULES, over=46, lasted=none) == Severity.WARNING
+    assert severity_of(surge(0, stories=5), RULES, over=46, lasted=none) == Severity.HIGH
+    assert severity_of(surge(0, stories=10), RULES, over=46, lasted=none) == Severity.CRITICAL
+    assert severity_of(surge(0, stories=10), RULES, over=0, lasted=none) == Severity.WARNING
+    assert severity_of(surge(0, stories=0), RULES, over=46, lasted=none) == Severity.CRITICAL
 
 
 def test_it_resolves_after_an_hour_of_calm_with_the_numbers_of_its_height() -> None:
@@ -91,7 +91,7 @@ def test_it_resolves_after_an_hour_of_calm_with_the_numbers_of_its_height() -> N
 
 
 def test_a_break_in_the_calm_begins_the_hour_anew() -> None:
-    warm = RULES.theta - RULES.resolve_margin
+    warm = THETA - RULES.resolve_margin
     _, told = lived(surge(0), surge(59, score=warm), until=118)
     assert [item.status for item in told] == ["firing"]
     _, told = lived(surge(0), surge(59, score=warm - 0.01), until=60)
@@ -99,7 +99,7 @@ def test_a_break_in_the_calm_begins_the_hour_anew() -> None:
 
 
 def test_an_alert_lasts_while_the_level_stands_out_but_the_level_never_fires() -> None:
-    high = surge(59, score=0.0, level=RULES.theta)
+    high = surge(59, score=0.0, level=THETA)
     assert not fires(high)
     _, told = lived(surge(0), high, until=118)
     assert [item.status for item in told] == ["firing"]
@@ -116,10 +116,31 @@ def test_it_fires_again_only_when_armed() -> None:
     assert told.sequence == 1
 
 
-def test_a_finished_episode_is_forgotten_once_armed() -> None:
+def test_a_finished_episode_is_forgotten_once_no_day_holds_it() -> None:
     episode, _ = lived(surge(0), until=60)
-    assert step(episode, None, at=at(359), rules=RULES)[0] == episode
-    assert step(episode, None, at=at(360), rules=RULES)[0] is None
+    assert step(episode, None, at=at(1499), rules=RULES)[0] == episode
+    assert step(episode, None, at=at(1500), rules=RULES)[0] is None
+
+
+def test_a_day_that_held_an_alert_is_no_news() -> None:
+    episode, _ = lived(surge(0), until=60)
+    for minute, told in ((1499, False), (1500, True)):
+        _, transition = step(episode, surge(minute, width_s=86400, scan=Scan.DAY), at=at(minute), rules=RULES)
+        assert (transition is not None) == told
+
+
+def test_a_surge_that_another_scan_sees_keeps_an_alert_on_but_its_warmth_does_not() -> None:
+    counted = {"scan": Scan.COUNT, "dispersion": 0.2, "expected_negative": 9.0}
+    _, told = lived(surge(0), surge(59, **counted), until=118)
+    assert [item.status for item in told] == ["firing"]
+    _, told = lived(surge(0), surge(59, **(counted | {"score": THETA - 0.1})), until=60)
+    assert [item.status for item in told] == ["firing", "resolved"]
+
+
+def test_a_surge_that_is_likely_to_be_by_chance_begins_nothing_but_keeps_on() -> None:
+    assert not fires(surge(0, held=True))
+    _, told = lived(surge(0), surge(59, held=True), until=118)
+    assert [item.status for item in told] == ["firing"]
 
 
 def test_alerts_that_begin_a_re_arm_period_apart_have_other_ids() -> None:
@@ -138,6 +159,13 @@ def test_of_several_windows_the_corroborated_one_counts() -> None:
     hour = surge(0, score=4.5)
     assert most_telling([chain, hour], RULES) == hour
     assert most_telling([hour, surge(0, width_s=10800, score=4.8)], RULES).width_s == 10800
+
+
+def test_where_none_surges_the_scan_of_the_alert_counts() -> None:
+    episode, _ = lived(surge(0))
+    own, other = surge(5, score=2.8), surge(5, score=3.9, scan=Scan.COUNT)
+    assert most_telling([own, other], RULES, episode=episode) == own
+    assert most_telling([own, other], RULES) == other
 
 
 def test_an_episode_survives_json() -> None:

@@ -152,8 +152,8 @@ def test_a_bad_first_row_is_named_too(line: bytes) -> None:
 
 
 def test_lanes_that_are_not_there_are_refused() -> None:
-    with pytest.raises(ConfigError, match="count"):
-        run_backtest([], rules=Rules(), lane="count")
+    with pytest.raises(ConfigError, match="volume"):
+        run_backtest([], rules=Rules(), lane="volume")
 
 
 def test_the_command_writes_json_lines_and_a_summary(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom, binom
 
+from alerts.detect.evidence import corroborated_score
 from alerts.detect.rules import Rules, WindowRule
-from alerts.detect.share import Sums, corroborated_score, lenses, score_range, tail, window_sums
-from tests.support.surges import spike
+from alerts.detect.share import Sums, lenses, score_range, tail, window_sums
+from tests.support.surges import THETA, spike
 
 RULES = Rules()
 
@@ -81,12 +82,12 @@ def test_one_story_or_one_author_is_no_evidence(breadth: dict[str, int]) -> None
 
 def test_a_reprint_storm_over_a_usual_day_is_no_evidence() -> None:
     storm = spike(total=280, negative=216, baseline_ratio=0.2, score=9.0, stories=17, publishers=150)
-    assert corroborated_score(storm, RULES) < RULES.theta
+    assert corroborated_score(storm, RULES) < THETA
 
 
 def test_an_author_storm_over_a_usual_day_is_no_evidence() -> None:
     storm = spike(total=280, negative=216, baseline_ratio=0.2, score=9.0, stories=216, publishers=1, authors=17)
-    assert corroborated_score(storm, RULES) < RULES.theta
+    assert corroborated_score(storm, RULES) < THETA
 
 
 def test_few_authors_beside_many_publishers_limit_nothing() -> None:
