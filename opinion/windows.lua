@@ -1,4 +1,4 @@
--- Applies one batch to the panes of one subject, exactly once.
+-- Applies one batch to the panes of one subject and to their sums by the hour, exactly once.
 --
 -- KEYS[1]  what every key of the subject begins with (`y:{subject}:`): the others are made from it, so all share its slot
 -- ARGV     pairs: topic-partition, and its documents in offset order as a MessagePack list of lists:
@@ -9,6 +9,9 @@
 -- A telling (story, publisher, day) counts at its earliest (event, document), whichever arrives first: an earlier one
 -- moves the count. So the panes do not depend on how partitions interleave.
 local KEEP_PANES_S = 9 * 86400
+local KEEP_HOURS_S = 36 * 86400 -- five weeks, and the day that is not over
+local WEEK_HOURS = 168
+local NUMBER_OF = {t = 0, n = 1} -- place of a field within its hour
 local KEEP_TOLD_S = 4 * 86400
 local KEEP_EVIDENCE_S = 2 * 86400
 local MOST_EVIDENCE = 400
@@ -17,8 +20,18 @@ local base = KEYS[1]
 local fence_key = base .. 'fence'
 local applied = 0
 local quarters = {} -- quarter -> pane field -> what to add: written at the end, one command per field
+local hours = {} -- week -> number within it -> what to add: written at the end, one command per week
 local told = {} -- keys of tellings written
 local sketches = {} -- key -> members to add
+
+local function count_hour(event_ms, number, amount)
+  local hour = math.floor(event_ms / 3600000)
+  local week = math.floor(hour / WEEK_HOURS)
+  local numbers = hours[week] or {}
+  hours[week] = numbers
+  local index = hour % WEEK_HOURS * 2 + number
+  numbers[index] = (numbers[index] or 0) + amount
+end
 
 local function count(event_ms, kind, field, amount)
   local minute = math.floor(event_ms / 60000)
@@ -27,6 +40,7 @@ local function count(event_ms, kind, field, amount)
   quarters[quarter] = fields
   local name = (minute % 15) .. kind .. field
   fields[name] = (fields[name] or 0) + amount
+  if NUMBER_OF[field] then count_hour(event_ms, NUMBER_OF[field], amount) end
 end
 
 local function tell(event_ms, kind, class, polarity, sign)
@@ -82,6 +96,20 @@ local function apply(event_ms, day, kind, class, polarity, story, publisher, aut
   end
 end
 
+local function write_hours()
+  for week, numbers in pairs(hours) do
+    local key = base .. 'h:' .. string.format('%d', week)
+    local increments = {}
+    for index, amount in pairs(numbers) do
+      for _, word in ipairs({'INCRBY', 'i32', '#' .. string.format('%d', index), string.format('%d', amount)}) do
+        increments[#increments + 1] = word
+      end
+    end
+    redis.call('BITFIELD', key, unpack(increments))
+    redis.call('EXPIRE', key, KEEP_HOURS_S)
+  end
+end
+
 for i = 1, #ARGV, 2 do
   local partition, fence = ARGV[i], tonumber(redis.call('HGET', fence_key, ARGV[i]) or '-1')
   for _, document in ipairs(cmsgpack.unpack(ARGV[i + 1])) do
@@ -106,6 +134,7 @@ if applied > 0 then
     redis.call('ZADD', base .. 'quarters', quarter, name)
   end
   redis.call('EXPIRE', base .. 'quarters', KEEP_PANES_S)
+  write_hours()
   for key in pairs(told) do
     redis.call('EXPIRE', key, KEEP_TOLD_S)
   end
