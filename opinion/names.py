@@ -78,9 +78,9 @@ class Names:
         """HyperLogLog of `what` (stories, publishers, authors) told negatively in a quarter."""
         return self._subject(subject, f"hll:{what}:{quarter}")
 
-    def tellings(self, subject: str, day: int) -> str:
-        """Hash of what was counted on event day `day`: (story, publisher) and documents."""
-        return self._subject(subject, f"told:{day}")
+    def tellings(self, subject: str, day: int, part: str) -> str:
+        """Hash of what was counted on event day `day` and whose id ends in `part`: (story, publisher) by the story, and documents."""
+        return self._subject(subject, f"told:{day}:{part}")
 
     def fence(self, subject: str) -> str:
         """Hash partition -> last applied offset of the scored topic."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from opinion.names import Names
+from opinion.names import Names, digest
 from opinion.records import Pane, ScoredDocument
 from opinion.redis_client import connect
 from opinion.windows import Applied, WindowStore
@@ -113,8 +113,32 @@ async def test_counts_are_those_of_the_panes(store: WindowStore) -> None:
 
 async def test_keys_live_as_long_as_they_are_read(store: WindowStore, redis: Redis, names: Names) -> None:
     await store.apply("t-0", [Applied(0, scored(1))])
-    lives_days = {name: await redis.ttl(key) / DAY_S for name, key in {"hours": names.hours(SUBJECT, FIRST_HOUR // 168), "panes": names.quarter(SUBJECT, NOON_S)}.items()}
-    assert lives_days == pytest.approx({"hours": 36, "panes": 9}, abs=0.01)
+    (told_key, *_) = [key async for key in redis.scan_iter(names.subject_base(SUBJECT) + "told:*")]
+    keys = {
+        "hours": names.hours(SUBJECT, FIRST_HOUR // 168),
+        "panes": names.quarter(SUBJECT, NOON_S),
+        "index": names.quarters(SUBJECT),
+        "tellings": told_key.decode(),
+        "sketch": names.sketch(SUBJECT, "stories", NOON_S),
+        "evidence": names.evidence(SUBJECT),
+    }
+    lives_days = {name: await redis.ttl(key) / DAY_S for name, key in keys.items()}
+    assert lives_days == pytest.approx({"hours": 36, "panes": 9, "index": 9, "tellings": 4, "sketch": 2, "evidence": 2}, abs=0.01)
+
+
+async def test_quarters_leave_the_index_once_their_panes_are_gone(store: WindowStore, redis: Redis, names: Names) -> None:
+    await store.apply("t-0", [Applied(n, scored(n * 900)) for n in range(4)])
+    await redis.delete(*(names.quarter(SUBJECT, NOON_S + 900 * n) for n in range(2)))  # as expiry does
+    await store.apply("t-0", [Applied(4, scored(4 * 900))])
+    assert await redis.zrange(names.quarters(SUBJECT), 0, -1) == [str(NOON_S + 900 * n).encode() for n in range(2, 5)]
+
+
+async def test_what_was_told_lies_in_packed_hashes(store: WindowStore, redis: Redis, names: Names) -> None:
+    batch = [scored(n, story="st_" + digest(str(n), chars=24), publisher=f"p{n}.example") for n in range(1500)]
+    await store.apply("t-0", [Applied(offset, item) for offset, item in enumerate(batch)])
+    keys = [key async for key in redis.scan_iter(names.subject_base(SUBJECT) + "told:*")]
+    assert len(keys) == 16
+    assert {await redis.object("encoding", key) for key in keys} <= {b"ziplist", b"listpack"}
 
 
 async def test_many_subjects_are_read_in_few_journeys(store: WindowStore) -> None:
@@ -132,4 +156,5 @@ async def test_many_subjects_are_read_in_few_journeys(store: WindowStore) -> Non
     for number, subject in enumerate(MANY):
         assert counts[subject] == counted(panes[subject]) == [(NOON_S + number // 60 * 60, 1, 1)]
         assert hours[subject] == {FIRST_HOUR: (1, 1)}
-    assert await store.counts_of([], since=None) == await store.panes_of([], since=None) == {}
+    assert await store.counts_of([], since=None) == {}
+    assert await store.panes_of([], since=None) == {}
