@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect example lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows example lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV): requirements-uv.lock.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,9 @@ bench-models: dev ## texts per second of our scorer, against two transformers pi
 
 bench-detect: dev ## recall, delay and false alarms of surges planted in real streams, against an oracle
 	$(BIN)/python -m tests.bench.detect
+
+bench-windows: dev ## memory of 1,000 subjects' panes in Redis, and the time to read and write them
+	$(BIN)/python -m tests.bench.windows
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml

@@ -125,12 +125,13 @@ class Tick:
 
     async def _read_changes(self, until: datetime) -> None:
         self._stamp_us, subjects = await self._store.changed_since(self._stamp_us)
+        known = [subject for subject in subjects if subject in self._known]
+        new = [subject for subject in subjects if subject not in self._known]
+        counts = await self._store.counts_of(known, since=until - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=None)
         for subject in subjects:
-            since = until - LATENESS - timedelta(hours=1) if subject in self._known else None
-            for pane in await self._store.panes(subject, since=since):
-                counts = pane.counts
-                self._detector.put(subject, int(pane.start_at.timestamp()), total=counts.total, negative=counts.negative)
-            self._known.add(subject)
+            for start_s, total, negative in counts[subject]:
+                self._detector.put(subject, start_s, total=total, negative=negative)
+        self._known.update(subjects)
 
     async def _with_breadth(self, spike: Spike, companies: Sequence[str]) -> Spike:
         """The spike with how many told it and, of a topic, how much of it is about each of the companies; only where it may fire."""

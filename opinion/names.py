@@ -70,13 +70,17 @@ class Names:
         """Sorted set of the quarters that exist, by their begin."""
         return self._subject(subject, "quarters")
 
+    def hours(self, subject: str, week: int) -> str:
+        """String of the tellings by the hour of week `week` since 1970: per hour two signed 32-bit numbers, big-endian, total and negative."""
+        return self._subject(subject, f"h:{week}")
+
     def sketch(self, subject: str, what: str, quarter: int) -> str:
         """HyperLogLog of `what` (stories, publishers, authors) told negatively in a quarter."""
         return self._subject(subject, f"hll:{what}:{quarter}")
 
-    def tellings(self, subject: str, day: int) -> str:
-        """Hash of what was counted on event day `day`: (story, publisher) and documents."""
-        return self._subject(subject, f"told:{day}")
+    def tellings(self, subject: str, day: int, part: str) -> str:
+        """Hash of what was counted on event day `day` and whose id ends in `part`: (story, publisher) by the story, and documents."""
+        return self._subject(subject, f"told:{day}:{part}")
 
     def fence(self, subject: str) -> str:
         """Hash partition -> last applied offset of the scored topic."""

@@ -1,4 +1,4 @@
--- Applies one batch to the panes of one subject, exactly once.
+-- Applies one batch to the panes of one subject and to their sums by the hour, exactly once.
 --
 -- KEYS[1]  what every key of the subject begins with (`y:{subject}:`): the others are made from it, so all share its slot
 -- ARGV     pairs: topic-partition, and its documents in offset order as a MessagePack list of lists:
@@ -9,16 +9,29 @@
 -- A telling (story, publisher, day) counts at its earliest (event, document), whichever arrives first: an earlier one
 -- moves the count. So the panes do not depend on how partitions interleave.
 local KEEP_PANES_S = 9 * 86400
+local KEEP_HOURS_S = 36 * 86400 -- five weeks, and the day that is not over
+local WEEK_HOURS = 168
+local NUMBER_OF = {t = 0, n = 1} -- place of a field within its hour
 local KEEP_TOLD_S = 4 * 86400
-local KEEP_EVIDENCE_S = 2 * 86400
+local KEEP_WINDOW_S = 2 * 86400 -- evidence and sketches: they are read of windows that end now, and the widest lasts a day
 local MOST_EVIDENCE = 400
 
 local base = KEYS[1]
 local fence_key = base .. 'fence'
 local applied = 0
 local quarters = {} -- quarter -> pane field -> what to add: written at the end, one command per field
+local hours = {} -- week -> number within it -> what to add: written at the end, one command per week
 local told = {} -- keys of tellings written
 local sketches = {} -- key -> members to add
+
+local function count_hour(event_ms, number, amount)
+  local hour = math.floor(event_ms / 3600000)
+  local week = math.floor(hour / WEEK_HOURS)
+  local numbers = hours[week] or {}
+  hours[week] = numbers
+  local index = hour % WEEK_HOURS * 2 + number
+  numbers[index] = (numbers[index] or 0) + amount
+end
 
 local function count(event_ms, kind, field, amount)
   local minute = math.floor(event_ms / 60000)
@@ -27,6 +40,7 @@ local function count(event_ms, kind, field, amount)
   quarters[quarter] = fields
   local name = (minute % 15) .. kind .. field
   fields[name] = (fields[name] or 0) + amount
+  if NUMBER_OF[field] then count_hour(event_ms, NUMBER_OF[field], amount) end
 end
 
 local function tell(event_ms, kind, class, polarity, sign)
@@ -44,11 +58,17 @@ local function sketch(what, quarter, member)
   end
 end
 
+-- What was told on a day lies in many small hashes: Redis packs those of up to 512 fields, in 60 % of the memory.
+local function told_on(day, id)
+  local key = base .. 'told:' .. day .. ':' .. string.sub(id, -1)
+  told[key] = true
+  return key
+end
+
 local function apply(event_ms, day, kind, class, polarity, story, publisher, author, document, evidence)
-  local told_key = base .. 'told:' .. day
+  local documents, tellings = told_on(day, document), told_on(day, story)
   local telling = 't' .. story .. publisher
-  local found = redis.call('HMGET', told_key, 'd' .. document, telling)
-  local known, first = found[1], found[2]
+  local known, first = redis.call('HGET', documents, 'd' .. document), redis.call('HGET', tellings, telling)
   local known_ms, known_kind, known_story
   if known then
     known_ms, known_kind, known_story = string.match(known, '^(%d+)(%a)(.*)$')
@@ -57,7 +77,7 @@ local function apply(event_ms, day, kind, class, polarity, story, publisher, aut
   if not known or event_ms < tonumber(known_ms) then
     if known then count(tonumber(known_ms), known_kind, 'd', -1) end
     count(event_ms, kind, 'd', 1)
-    redis.call('HSET', told_key, 'd' .. document, string.format('%d', event_ms) .. kind .. story)
+    redis.call('HSET', documents, 'd' .. document, string.format('%d', event_ms) .. kind .. story)
   end
   local earlier = true
   if first then
@@ -68,9 +88,8 @@ local function apply(event_ms, day, kind, class, polarity, story, publisher, aut
   end
   if earlier then
     tell(event_ms, kind, class, polarity, 1)
-    redis.call('HSET', told_key, telling, string.format('%d', event_ms) .. kind .. class .. string.format('%d', polarity) .. ':' .. document)
+    redis.call('HSET', tellings, telling, string.format('%d', event_ms) .. kind .. class .. string.format('%d', polarity) .. ':' .. document)
   end
-  told[told_key] = true
   if class == 'n' then
     local quarter = string.format('%d', math.floor(event_ms / 900000) * 900)
     sketch('stories', quarter, story)
@@ -79,6 +98,20 @@ local function apply(event_ms, day, kind, class, polarity, story, publisher, aut
     if evidence ~= '' and not first then
       redis.call('ZADD', base .. 'evidence', event_ms, evidence)
     end
+  end
+end
+
+local function write_hours()
+  for week, numbers in pairs(hours) do
+    local key = base .. 'h:' .. string.format('%d', week)
+    local increments = {}
+    for index, amount in pairs(numbers) do
+      for _, word in ipairs({'INCRBY', 'i32', '#' .. string.format('%d', index), string.format('%d', amount)}) do
+        increments[#increments + 1] = word
+      end
+    end
+    redis.call('BITFIELD', key, unpack(increments))
+    redis.call('EXPIRE', key, KEEP_HOURS_S)
   end
 end
 
@@ -94,7 +127,15 @@ for i = 1, #ARGV, 2 do
   redis.call('HSET', fence_key, partition, string.format('%d', fence))
 end
 
+-- A quarter leaves the index once its panes are gone. Two for each that comes, so that the index never grows for long.
+local function drop_oldest(index)
+  for _, oldest in ipairs(redis.call('ZRANGE', index, 0, 1)) do
+    if redis.call('EXISTS', base .. 'q:' .. oldest) == 0 then redis.call('ZREM', index, oldest) end
+  end
+end
+
 if applied > 0 then
+  local index = base .. 'quarters'
   redis.call('EXPIRE', fence_key, KEEP_PANES_S)
   for quarter, fields in pairs(quarters) do
     local name = string.format('%d', quarter)
@@ -103,19 +144,20 @@ if applied > 0 then
       redis.call('HINCRBY', key, field, string.format('%d', amount))
     end
     redis.call('EXPIRE', key, KEEP_PANES_S)
-    redis.call('ZADD', base .. 'quarters', quarter, name)
+    if redis.call('ZADD', index, quarter, name) == 1 then drop_oldest(index) end
   end
-  redis.call('EXPIRE', base .. 'quarters', KEEP_PANES_S)
+  redis.call('EXPIRE', index, KEEP_PANES_S)
+  write_hours()
   for key in pairs(told) do
     redis.call('EXPIRE', key, KEEP_TOLD_S)
   end
   for key, members in pairs(sketches) do
     redis.call('PFADD', key, unpack(members))
-    redis.call('EXPIRE', key, KEEP_PANES_S)
+    redis.call('EXPIRE', key, KEEP_WINDOW_S)
   end
   if redis.call('ZCARD', base .. 'evidence') > MOST_EVIDENCE then
     redis.call('ZREMRANGEBYRANK', base .. 'evidence', 0, -MOST_EVIDENCE - 1)
   end
-  redis.call('EXPIRE', base .. 'evidence', KEEP_EVIDENCE_S)
+  redis.call('EXPIRE', base .. 'evidence', KEEP_WINDOW_S)
 end
 return applied

@@ -1,16 +1,18 @@
-"""Panes in Redis: written by one Lua script per subject and batch, all of a batch in one pipeline; read in pipelines."""
+"""Panes in Redis, and their sums by the hour: written by one Lua script per subject and batch, all of a batch in one pipeline; read in pipelines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from opinion.clock import epoch_ms, from_epoch_ms
@@ -24,11 +26,19 @@ PANE_S = 60
 """Width of a pane in seconds."""
 QUARTER_S = 900
 """Panes are stored, and breadth is sketched, by the quarter hour."""
+HOUR_S = 3600
+WEEK_HOURS = 168
+"""Sums by the hour are stored by the week since 1970."""
+WEEKS_KEPT = 5
+"""How long sums by the hour are kept; panes live nine days."""
+SUBJECTS_AT_ONCE = 500
+"""Subjects read in one journey: more would hold too many answers in memory at a time."""
 EVIDENCE_TITLE_CHARS = 160
 NEGATIVE_EVIDENCE = 0.5
 """A document is evidence when it is more likely negative than not."""
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+_COUNTS = Path(__file__).with_name("windows_counts.lua").read_text(encoding="utf-8")
 _TOUCH = "local t = redis.call('TIME'); local s = t[1] * 1000000 + t[2]; for i = 1, #ARGV do redis.call('ZADD', KEYS[1], s, ARGV[i]) end; return tostring(s)"
 _KIND_CODE = {PaneKind.NEWS: "n", PaneKind.SOCIAL: "s"}
 _CODE = {kind: _KIND_CODE[PaneKind.of(kind)] for kind in DocumentKind}
@@ -44,6 +54,12 @@ _pack = msgspec.msgpack.Encoder().encode
 
 _Row = tuple[int, int, int, str, str, int, str, str, str, str, str]
 """What the script is told of a document, in its order."""
+_Key = TypeVar("_Key")
+_COUNT = struct.Struct(">Iii")
+"""What the counting script says of a minute: begin in epoch seconds, total, negative."""
+_HOUR = struct.Struct(">2i")
+"""An hour in the string of its week: total, negative."""
+
 _Entries = dict[str, dict[str, list[_Row]]]
 """Subject -> topic-partition -> rows."""
 
@@ -146,16 +162,56 @@ class WindowStore:
 
     async def panes(self, subject: str, *, since: datetime | None = None) -> list[Pane]:
         """The panes of a subject that hold anything, oldest first, from the quarter hour of `since` on."""
-        low: float | str = "-inf" if since is None else int(since.timestamp()) // QUARTER_S * QUARTER_S
+        return (await self.panes_of([subject], since=since))[subject]
+
+    async def panes_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[Pane]]:
+        """The same for many subjects, in two journeys per 500 of them."""
+        found: dict[str, list[Pane]] = {subject: [] for subject in subjects}
+        for some in _slices(subjects):
+            quarters = await self._read("quarters", some, lambda pipe, subject: pipe.zrangebyscore(self._names.quarters(subject), _first_quarter(since), "+inf"))
+            keys = [(subject, int(quarter)) for subject, row in zip(some, quarters, strict=True) for quarter in row]
+            rows = await self._read("panes", keys, lambda pipe, key: pipe.hgetall(self._names.quarter(*key)))
+            for (subject, quarter), row in zip(keys, rows, strict=True):
+                found[subject] += _panes_of(subject, quarter, row)
+        return found
+
+    async def counts_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[tuple[int, int, int]]]:
+        """Begin (epoch seconds), total and negative of every minute, both registers together, oldest first, from the quarter hour of `since` on.
+
+        A minute that lost its tellings to earlier ones is told with zeros. One journey per 500 subjects.
+        """
+        first = _first_quarter(since)
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        for some in _slices(subjects):
+            rows = await self._read("counts", some, lambda pipe, subject: pipe.eval(_COUNTS, 1, self._names.subject_base(subject), first))
+            found |= {subject: list(_COUNT.iter_unpack(row)) for subject, row in zip(some, rows, strict=True)}
+        return found
+
+    async def hours_of(self, subjects: Sequence[str], *, first_hour: int) -> dict[str, dict[int, tuple[int, int]]]:
+        """Hour since 1970 -> (total, negative) of the panes of that hour, for hours that hold tellings, of `first_hour` and the five weeks from it on.
+
+        One journey per 500 subjects.
+        """
+        first_week = first_hour // WEEK_HOURS
+        weeks = range(first_week, first_week + WEEKS_KEPT + 1)
+        found: dict[str, dict[int, tuple[int, int]]] = {}
+        for some in _slices(subjects):
+            rows = await self._read("hours", some, lambda pipe, subject: pipe.mget([self._names.hours(subject, week) for week in weeks]))
+            for subject, row in zip(some, rows, strict=True):
+                found[subject] = {hour: counts for week, value in zip(weeks, row, strict=True) for hour, counts in _hours_of(week, value or b"") if hour >= first_hour}
+        return found
+
+    async def _read(self, what: str, keys: Sequence[_Key], ask: Callable[[Pipeline, _Key], object]) -> list[Any]:
+        """The answers to one question per key, in one journey; none where there is nothing to ask."""
+        if not keys:
+            return []
         try:
-            quarters = [int(value) for value in cast("list[bytes]", await self._redis.zrangebyscore(self._names.quarters(subject), low, "+inf"))]
             async with self._redis.pipeline(transaction=False) as pipe:
-                for quarter in quarters:
-                    pipe.hgetall(self._names.quarter(subject, quarter))
-                rows = cast("list[dict[bytes, bytes]]", await pipe.execute()) if quarters else []
+                for key in keys:
+                    ask(pipe, key)
+                return await pipe.execute()
         except RedisError as error:
-            raise StoreUnavailable(f"Redis did not give the panes of {subject}: {error}") from error
-        return [pane for quarter, row in zip(quarters, rows, strict=True) for pane in _panes_of(subject, quarter, row)]
+            raise StoreUnavailable(f"Redis did not give the {what} of {len(keys)} keys: {error}") from error
 
     async def subject_name(self, subject: str) -> str:
         """What people call a subject: a topic's own name, a company's newest."""
@@ -285,3 +341,20 @@ def _panes_of(subject: str, quarter: int, row: Mapping[bytes, bytes]) -> list[Pa
         Pane(subject=subject, start_at=start_at + timedelta(minutes=minute), kinds={kind: Counts(**kinds[kind]) for kind in sorted(kinds)})
         for minute, kinds in sorted(minutes.items())
     ]
+
+
+def _first_quarter(since: datetime | None) -> str:
+    """The lowest score of a quarter to read."""
+    return "-inf" if since is None else str(int(since.timestamp()) // QUARTER_S * QUARTER_S)
+
+
+def _slices(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (subjects[start : start + SUBJECTS_AT_ONCE] for start in range(0, len(subjects), SUBJECTS_AT_ONCE))
+
+
+def _hours_of(week: int, value: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The hours of a week's string that hold tellings. It ends at the last number ever written, which may be a total without its negative."""
+    whole = value + bytes(-len(value) % _HOUR.size)
+    for place, (total, negative) in enumerate(_HOUR.iter_unpack(whole)):
+        if total or negative:
+            yield week * WEEK_HOURS + place, (total, negative)
