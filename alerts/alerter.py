@@ -20,9 +20,8 @@ from alerts.announce import announce
 from alerts.api.app import Parts, build_api
 from alerts.api.token import ensure_token, token_path
 from alerts.deliver import Deliverer, DeliveryQueue
-from alerts.detect.rulebook import load_rules
-from alerts.detector import Detector
 from alerts.leader import Leadership
+from alerts.rules_file import RulesFile
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
 from alerts.tick import Tick
@@ -66,7 +65,7 @@ class Alerter:
         self._leadership = Leadership(redis, names)
         self._tick_s = settings.tick_interval_s if clock.speed == 1.0 else REPLAY_TICK_S
         self._tick = Tick(
-            Detector(load_rules(settings.rules)),
+            RulesFile(settings.rules),
             store=self._store,
             alerts=self._alerts,
             producer=self._producer,

@@ -10,7 +10,7 @@ import msgspec
 
 from alerts.lifecycle import Transition
 from opinion.codec import encode
-from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, AlertWindow, Spike, Trend
+from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, AlertWindow, Lane, Spike, Trend
 
 MOST_EVIDENCE = 5
 """Documents shown: enough to judge by, few enough for a chat window."""
@@ -59,8 +59,7 @@ def window_of(spike: Spike) -> AlertWindow:
 def summary_en(name: str, transition: Transition) -> str:
     """One English sentence made of the numbers; of a finished alert, those of its height."""
     spike = transition.spike
-    counted = f"{spike.negative} of {_many(spike.total, 'text')}"
-    numbers = f"were negative ({spike.ratio:.0%}, usual {spike.baseline_ratio:.0%}, {spike.lift:.1f}x)"
+    counted, numbers = _numbers_en(spike)
     told = [_many(spike.publishers, "publisher")] if spike.publishers else []
     stories = _many(spike.stories, "story", "stories")
     breadth = f", told by {' in '.join([*told, stories])}" if told and spike.stories else f", in {stories}" if spike.stories else ""
@@ -74,7 +73,7 @@ def summary_en(name: str, transition: Transition) -> str:
 def summary_zh(name: str, transition: Transition) -> str:
     """The same sentence in Chinese."""
     spike = transition.spike
-    counted = f"{spike.total}条文本中有{spike.negative}条为负面（占{spike.ratio:.0%}，平时{spike.baseline_ratio:.0%}，为平时的{spike.lift:.1f}倍）"
+    counted = _numbers_zh(spike)
     told = [f"{spike.publishers}家发布方"] if spike.publishers else []
     told += [f"{spike.stories}个独立报道"] if spike.stories else []
     breadth = f"，涉及{'、'.join(told)}" if told else ""
@@ -83,6 +82,21 @@ def summary_zh(name: str, transition: Transition) -> str:
         return f"{name}的负面舆情历时{_span_zh(transition.at - transition.started_at)}后已平息：高峰时（{_moment(spike.at)}）{width}内的{counted}{breadth}。"
     verb = "激增" if transition.status == AlertStatus.FIRING else "进一步升高"
     return f"{name}的负面舆情{verb}：最近{width}的{counted}{breadth}。"
+
+
+def _numbers_en(spike: Spike) -> tuple[str, str]:
+    """What was counted, and what of it is unusual: the share of negatives, or their number."""
+    if spike.lane == Lane.COUNT:
+        return _many(spike.negative, "negative text"), f"stand against a usual {spike.expected_negative:.1f} ({spike.lift:.1f}x)"
+    usual = "usual of all, this one is new" if spike.new else "usual"
+    return f"{spike.negative} of {_many(spike.total, 'text')}", f"were negative ({spike.ratio:.0%}, {usual} {spike.baseline_ratio:.0%}, {spike.lift:.1f}x)"
+
+
+def _numbers_zh(spike: Spike) -> str:
+    if spike.lane == Lane.COUNT:
+        return f"{spike.negative}条负面文本（平时约{spike.expected_negative:.1f}条，为平时的{spike.lift:.1f}倍）"
+    usual = "新对象，以全体平时" if spike.new else "平时"
+    return f"{spike.total}条文本中有{spike.negative}条为负面（占{spike.ratio:.0%}，{usual}{spike.baseline_ratio:.0%}，为平时的{spike.lift:.1f}倍）"
 
 
 def choose_evidence(candidates: Sequence[AlertEvidence], *, most: int = MOST_EVIDENCE) -> list[AlertEvidence]:

@@ -90,6 +90,11 @@ class Detector:
         """Whether all sources seem to have fallen silent: then calm means nothing, and no alert ends by it."""
         return self._panes.silent(int(at.timestamp()))
 
+    def shifted(self, at: datetime) -> bool:
+        """Whether all subjects rose together in the last hour: a new model, a source of another tone, or the whole market."""
+        common_s = self._surges.common_s
+        return common_s is not None and at.timestamp() - common_s < HOUR_S
+
     def threshold(self, subject: str, scan: Scan, *, at: datetime) -> float:
         """The score that fires for a subject, as it follows from the budget; infinite where a scan is off."""
         return self._surges.tails.threshold_at(subject, scan, self.rules.of(subject), at_s=int(at.timestamp()))
@@ -103,6 +108,15 @@ class Detector:
         """Go on by other rules; alerts and what was learned stay."""
         self.rules = rules
         self._surges = self._surges.by(rules)
+
+    @property
+    def panes_needed_since(self) -> datetime | None:
+        """The beginning of the hour from which on the panes of a subject are needed, not its hours alone; None: all of them."""
+        if self._evaluated_s is None:
+            return None
+        widest_s = max(rules.windows[-1].width_s for rules in self.rules)
+        since_s = self._evaluated_s - widest_s - KEEP_S - RECENT_MEMORY * self.rules.all.recent_half_life_h * HOUR_S
+        return datetime.fromtimestamp(int(since_s // HOUR_S - 1) * HOUR_S, UTC)
 
     def state(self) -> DetectorState:
         """What to save, but for the own tails."""

@@ -12,18 +12,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from alerts.compose import choose_evidence, compose
+from alerts.detect.profile import MEMORY_H
+from alerts.detect.rules import HOUR_S
 from alerts.detect.trend import trend_of
 from alerts.detector import TOPIC, Detector, DetectorState
 from alerts.lifecycle import Transition
+from alerts.rules_file import RulesFile
 from alerts.scans.tails import OwnTail
+from alerts.shown import Standing, show, standing_of
 from alerts.store import AlertStore
 from opinion.bus import Producer
 from opinion.clock import Clock, SystemClock
 from opinion.codec import encode
 from opinion.errors import StoreUnavailable
-from opinion.metrics import AlerterMetrics, subject_label
+from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.records import Alert, AlertLinks, Severity, Spike
+from opinion.records import Alert, AlertLinks, Spike
 from opinion.watermark import Watermark, watermark
 from opinion.windows import WindowStore
 
@@ -32,8 +36,6 @@ log = structlog.get_logger()
 LATENESS = timedelta(minutes=15)
 """How far back a changed subject's panes are read again: later documents than this do not exist (event time rule)."""
 EVIDENCE_CANDIDATES = 200
-SHOWN_WINDOW_S = 3600
-"""The window whose totals and ratio are shown as metrics."""
 
 _state = msgspec.json.Decoder(DetectorState)
 _tail = msgspec.json.Decoder(OwnTail)
@@ -44,7 +46,7 @@ class Tick:
 
     def __init__(
         self,
-        detector: Detector,
+        rules: RulesFile,
         *,
         store: WindowStore,
         alerts: AlertStore,
@@ -56,7 +58,8 @@ class Tick:
         partitions: int,
         links: str,
     ) -> None:
-        self._detector = detector
+        self._rules = rules
+        self._detector = Detector(rules.rules)
         self._store = store
         self._alerts = alerts
         self._producer = producer
@@ -91,6 +94,7 @@ class Tick:
         Errors:
             StoreUnavailable, BusUnavailable (retryable: the state is restored before the next look).
         """
+        self._take_rules()
         with self._metrics.tick_duration.time():
             found = await self._watch()
             if found.at is None:
@@ -106,9 +110,18 @@ class Tick:
                 await self._alerts.save(alert)
                 self._count(alert)
                 written.append(alert)
-            await self._save()
-            self._show(found.at)
+            standing = standing_of(self._detector, at=found.at, subjects=self._known)
+            await self._save(standing)
+            show(self._detector, self._metrics, standing=standing, subjects=self._known, watermark=found)
         return written
+
+    def _take_rules(self) -> None:
+        """Go on by the rules' file as it is now; wrong ones change nothing."""
+        read = self._rules.changed()
+        if read is not None:
+            self._metrics.rules_read.labels("ok" if read else "refused").inc()
+        if read:
+            self._detector.adopt(self._rules.rules)
 
     async def _watch(self) -> Watermark:
         """The watermark, never going back; says when the inputs are not alive."""
@@ -118,7 +131,8 @@ class Tick:
         if found.blind and found.blind != self.watermark.blind:
             log.warning("blind: no live worker, silence means nothing", partitions=found.blind)
         self.watermark = found
-        self._metrics.blind.set(1 if found.blind or found.at is None else 0)
+        if found.blind or found.at is None:
+            self._metrics.blind.set(1)
         if found.at is not None:
             self._metrics.watermark.set(found.at.timestamp())
         return found
@@ -127,10 +141,15 @@ class Tick:
         self._stamp_us, subjects = await self._store.changed_since(self._stamp_us)
         known = [subject for subject in subjects if subject in self._known]
         new = [subject for subject in subjects if subject not in self._known]
-        counts = await self._store.counts_of(known, since=until - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=None)
+        needed = self._detector.panes_needed_since
+        counts = await self._store.counts_of(known, since=until - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=needed)
         for subject in subjects:
             for start_s, total, negative in counts[subject]:
                 self._detector.put(subject, start_s, total=total, negative=negative)
+        if needed is not None and new:
+            hours = await self._store.hours_of(new, first_hour=int(until.timestamp()) // HOUR_S - MEMORY_H - 24)
+            for subject, known_hours in hours.items():
+                self._detector.put_hours(subject, {hour: sums for hour, sums in known_hours.items() if hour * HOUR_S < needed.timestamp()})
         self._known.update(subjects)
 
     async def _with_breadth(self, spike: Spike, companies: Sequence[str]) -> Spike:
@@ -155,11 +174,12 @@ class Tick:
             rules_version=self._detector.rules.version,
         )
 
-    async def _save(self) -> None:
+    async def _save(self, standing: Standing) -> None:
         tails = {subject: msgspec.json.encode(tail) for subject, tail in self._detector.own_tails(changed=True).items()}
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.set(self._names.episodes, msgspec.json.encode(self._detector.state()))
+                pipe.set(self._names.detection, msgspec.json.encode(standing))
                 if tails:
                     pipe.hset(self._names.tails, mapping=cast("dict[Any, Any]", tails))
                 await pipe.execute()
@@ -171,21 +191,3 @@ class Tick:
         newest = max((item.fetched_at for item in alert.evidence if item.fetched_at is not None), default=None)
         if newest is not None and alert.status != "resolved":
             self._metrics.alert_delay.observe(max(0.0, (self._clock.now() - newest).total_seconds() / self._clock.speed))
-
-    def _show(self, at: datetime) -> None:
-        firing = self._detector.firing()
-        for severity in Severity:
-            self._metrics.firing.labels(severity.value).set(sum(1 for found in firing.values() if found == severity))
-        for subject in sorted(self._known):
-            label = subject_label(subject, self._topics())
-            if label is None or label == "other":
-                continue
-            shown = self._detector.snapshot(subject, at=at, window_s=SHOWN_WINDOW_S)
-            self._metrics.topic_documents.labels(label, "1h").set(shown.total)
-            self._metrics.topic_negative.labels(label, "1h").set(shown.ratio)
-            self._metrics.topic_baseline.labels(label).set(shown.baseline_ratio)
-            for scan, score in shown.scores.items():
-                self._metrics.topic_score.labels(label, scan.value).set(score)
-
-    def _topics(self) -> Sequence[str]:
-        return [subject for subject in sorted(self._known) if subject.startswith("topic:")]

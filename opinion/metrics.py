@@ -126,6 +126,12 @@ class AlerterMetrics:
         self.topic_negative = Gauge("yuqing_topic_negative_ratio", "Share of negatives in the window.", ["subject", "window"], registry=registry)
         self.topic_baseline = Gauge("yuqing_topic_baseline_ratio", "Share of negatives expected.", ["subject"], registry=registry)
         self.topic_score = Gauge("yuqing_topic_spike_score", "-log10 of the window's tail probability.", ["subject", "lane"], registry=registry)
+        self.topic_trend = Gauge(
+            "yuqing_topic_negative_trend", "Slope of the negative ratio per hour over three hours, with its 95 % interval.", ["subject", "bound"], registry=registry
+        )
+        self.threshold = Gauge("yuqing_detection_threshold", "Score that fires, as it follows from the budget of false alarms.", ["scan"], registry=registry)
+        self.shifted = Gauge("yuqing_detection_common_shift", "1 while all subjects rise together: the model, a source, or the whole market.", registry=registry)
+        self.rules_read = Counter("yuqing_rules_read", "Times that changed rules were read, by how it ended.", ["outcome"], registry=registry)
         self.firing = Gauge("yuqing_alerts_firing", "Alerts that are on.", ["severity"], registry=registry)
         self.transitions = Counter("yuqing_alert_transitions", "Alert transitions written.", ["status", "severity"], registry=registry)
         self.tick_duration = Histogram("yuqing_detection_tick_duration_seconds", "Length of one look at the windows.", buckets=STEP_BUCKETS, registry=registry)
@@ -136,12 +142,14 @@ class AlerterMetrics:
         self.oldest_age = Gauge("yuqing_delivery_oldest_age_seconds", "Age of the oldest delivery not yet settled.", registry=registry)
         self.breakers_open = Gauge("yuqing_delivery_breakers_open", "Endpoints not being called because they keep failing.", registry=registry)
         self.watermark = Gauge("yuqing_watermark_timestamp_seconds", "Event time up to which the windows are complete.", registry=registry)
-        self.blind = Gauge("yuqing_detection_blind", "1 while the inputs are not alive, so that silence means nothing.", registry=registry)
+        self.blind = Gauge("yuqing_detection_blind", "1 while the inputs are not alive or all sources are silent, so that calm means nothing.", registry=registry)
         self.tick_errors = Counter("yuqing_detection_tick_errors", "Looks at the windows that failed, by reason.", ["reason"], registry=registry)
         for severity in Severity:
             self.firing.labels(severity.value)
             for status in AlertStatus:
                 self.transitions.labels(status.value, severity.value)
+        for read in ("ok", "refused"):
+            self.rules_read.labels(read)
         for outcome in DeliveryOutcome:
             self.deliveries.labels("webhook", outcome.value)
         self.delivery_duration.labels("webhook")

@@ -299,7 +299,7 @@ class Spike(Struct, frozen=True, kw_only=True):
     level: float = 0.0  # score of the widest window against the subject's long memory: an alert lasts while it stands out
     dispersion: float = 0.0  # of the count lane: variance of the number beyond chance, over its mean squared
     new: bool = False  # little is known of the subject: what is usual of all stands in
-    held: bool = False  # among so many subjects this one is too likely to be by chance: it begins no alert
+    held: bool = False  # too likely by chance among so many subjects, or shared by all of them: it begins no alert
 
     @property
     def lane(self) -> Lane:
@@ -355,6 +355,7 @@ class AlertWindow(Struct, frozen=True, kw_only=True):
     lift: float
     p_value: float
     score: float
+    theta: float = 0.0  # the score that fires, as it followed from the budget of false alarms
     stories: int
     publishers: int
     authors: int

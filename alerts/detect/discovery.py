@@ -1,9 +1,14 @@
-"""Many subjects are tested at one instant: how surprising the least of the surges must be, so that few of those told are by chance."""
+"""Many subjects are tested at one instant: which surges are likely to be by chance, and when all move together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+COMMON_SHARE, COMMON_LEAST = 0.2, 10
+"""Subjects that rise at once, as a part of those that are spoken of and in number, from which on it is a shift common to all."""
+COMMON_LIFT = 2.0
+"""Share over the usual share from which on a surge is one of its own even while all shift: no model's bias doubles a share."""
 
 
 def least_score(scores: Sequence[float], *, tested: int, rate: float) -> float:
@@ -19,3 +24,8 @@ def least_score(scores: Sequence[float], *, tested: int, rate: float) -> float:
     ranked = sorted(scores, reverse=True)
     told = [score for rank, score in enumerate(ranked, 1) if score >= math.log10(tested / (rate * rank)) - 1e-12]
     return told[-1] if told else math.inf
+
+
+def is_common(rising: int, *, heard: int) -> bool:
+    """Whether so many rising subjects, of those heard of, are no surges of their own: a new model, a source of another tone, or the whole market."""
+    return rising >= max(COMMON_LEAST, COMMON_SHARE * heard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class RuleBook:
         self.all = rules or Rules()
         self.exemptions = tuple(exemptions)
         self._known: dict[str, Rules] = {}
+
+    def __iter__(self) -> Iterator[Rules]:
+        """All rules, those of all subjects first."""
+        return iter([self.all, *(one.rules for one in self.exemptions)])
 
     def of(self, subject: str) -> Rules:
         """The rules of one subject."""

@@ -26,6 +26,10 @@ PRIOR_WEEKS = 15.0
 """Subject-weeks that what is assumed beforehand is worth in the pooled law."""
 PRIOR = {Scan.SHARE: (3.5, 0.79, 0.21), Scan.DAY: (0.5, 0.1, 0.02)}
 """Blocks a subject-week whose highest score is assumed in [LOW, MIDDLE), [MIDDLE, HIGH) and above. Measured: docs/experiments/006-budgets.md."""
+REACH = {Scan.SHARE: 1.3, Scan.DAY: 1.5}
+"""Blocks that one alert reaches into, on average. Measured: docs/experiments/006-budgets.md."""
+LEAST_SCALE, MOST_SCALE = 0.25, 0.9
+"""Bounds of the scale of the law; streams of all kinds lay between .3 and .9."""
 PRIOR_COUNT_THETA, PRIOR_COUNT_WEEKS, PRIOR_COUNT_BUDGET = 12.0, 2.0, 0.05
 """The count scan's threshold for a subject of no past, at a budget, and the weeks that it is worth against the subject's own."""
 PRIOR_SHAPE, PRIOR_SHAPE_WEIGHT = 0.35, 8.0
@@ -65,16 +69,17 @@ def pooled_threshold(heights: Heights, *, scan: Scan, budget: float) -> float:
     is not passed, give both: with x = exp(-(HIGH - MIDDLE) / b) the ratio of their logarithms is (1 + x) / x.
 
     >>> round(pooled_threshold(Heights(), scan=Scan.SHARE, budget=0.25), 2)
-    3.69
+    3.53
     """
     per_week = WEEK_S / block_s(scan)
     low, middle, high = (found + PRIOR_WEEKS * prior for found, prior in zip(heights[1:], PRIOR[scan], strict=True))
     below_high = heights.blocks + PRIOR_WEEKS * per_week - high
     to_low, to_middle = math.log1p(-min(0.99, (low + middle) / below_high)), math.log1p(-min(0.98, middle / below_high))
-    x = 1 / (max(to_low / to_middle, 1.5) - 1)
-    scale = (HIGH - MIDDLE) / max(-math.log(x), 0.05) if x < 1 else MOST_THETA[scan]
-    passed_low = -per_week * to_low / (1 - min(x, 0.95) ** 2)
-    return min(MOST_THETA[scan], max(LEAST_THETA, LOW + scale * math.log(passed_low / budget)))
+    least_x, most_x = (math.exp(-(HIGH - MIDDLE) / scale) for scale in (LEAST_SCALE, MOST_SCALE))
+    x = min(most_x, max(least_x, 1 / max(to_low / to_middle - 1, 1e-9)))
+    scale = -(HIGH - MIDDLE) / math.log(x)
+    passed_low = -per_week * to_low / (1 - x * x)
+    return min(MOST_THETA[scan], max(LEAST_THETA, LOW + scale * math.log(passed_low / (REACH[scan] * budget))))
 
 
 def own_threshold(highest: Floats, *, blocks: int, budget: float) -> float:

@@ -10,11 +10,12 @@ from itertools import groupby
 import msgspec
 import numpy as np
 
-from alerts.detect.discovery import least_score
+from alerts.detect.discovery import COMMON_LEAST, COMMON_LIFT, is_common, least_score
 from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, WIDEST_S, Rules
 from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints, PaneSeries
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, window_sums
+from alerts.detect.thresholds import LOW
 from alerts.scans.count import CountScan
 from alerts.scans.look import Look, joined
 from alerts.scans.panes import Panes
@@ -47,6 +48,7 @@ class Surges:
         self._panes = panes
         self._rules = rules
         self._lenses: dict[tuple[int, int], tuple[Lens, ...]] = {}
+        self.common_s: int | None = None  # the last instant at which all subjects shifted together
 
     def by(self, rules: RuleBook) -> Surges:
         """The same by other rules: what was learned stays, what was computed by the old rules goes."""
@@ -159,8 +161,9 @@ class Surges:
                 rules = self._rules.of(subjects[0])
                 yield from _apart(subjects, [self.share.day(subjects, np.array([closed_s // HOUR_S]), rules=rules)], rules)
 
-    def _spikes(self, looks: Iterable[tuple[str, Look]], *, on: AbstractSet[str]) -> list[Spike]:
+    def _spikes(self, looks: Sequence[tuple[str, Look]], *, on: AbstractSet[str]) -> list[Spike]:
         found: list[Spike] = []
+        common = self._common(look for _, look in looks if look.scan == Scan.SHARE)
         for subject, look in looks:
             rules = self._rules.of(subject)
             theta = self.tails.thresholds(subject, look, rules)
@@ -168,10 +171,21 @@ class Surges:
             for i in _that_matter(look, theta, margin=rules.resolve_margin, patience_s=patience_s, is_open=subject in on).tolist():
                 found += _spikes_of(subject, look, i, theta=float(theta[i]), new=look.texts[i] < rules.prior_weight)
         found.sort(key=lambda spike: spike.at)
-        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group))]
+        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), common=common)]
 
-    def _held(self, at: datetime, spikes: list[Spike]) -> list[Spike]:
-        """The spikes of an instant; those are held that, so few among so many subjects, are likely to be by chance."""
+    def _common(self, looks: Iterable[Look]) -> frozenset[int]:
+        """The instants at which all subjects shift together."""
+        rising = [look.at_s[look.score.max(axis=0) >= LOW] for look in looks]
+        if len(rising) < COMMON_LEAST:
+            return frozenset()
+        instants, counts = np.unique(np.concatenate(rising), return_counts=True)
+        often = counts >= COMMON_LEAST
+        found = frozenset(at for at, count in zip(instants[often].tolist(), counts[often].tolist(), strict=True) if is_common(count, heard=self._panes.voices(at)))
+        self.common_s = max([*found, *([] if self.common_s is None else [self.common_s])], default=None)
+        return found
+
+    def _held(self, at: datetime, spikes: list[Spike], *, common: AbstractSet[int]) -> list[Spike]:
+        """The spikes of an instant; those are held that are likely to be by chance, so few among so many subjects, or shared by all."""
         strengths: dict[str, float] = {}
         for spike in spikes:
             if spike.surging:
@@ -181,7 +195,8 @@ class Surges:
             return spikes
         least = least_score(list(strengths.values()), tested=max(len(strengths), self._panes.voices(int(at.timestamp()))), rate=self._rules.all.false_discoveries)
         held = {subject for subject, strength in strengths.items() if strength < least}
-        return [msgspec.structs.replace(spike, held=True) if spike.subject in held else spike for spike in spikes]
+        shifted = int(at.timestamp()) in common
+        return [msgspec.structs.replace(spike, held=True) if spike.subject in held or (shifted and spike.lift < COMMON_LIFT) else spike for spike in spikes]
 
     def _share_theta(self, spike: Spike) -> float:
         found = self.tails.threshold_at(spike.subject, Scan.SHARE, self._rules.of(spike.subject), at_s=int(spike.at.timestamp()))

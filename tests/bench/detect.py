@@ -1,4 +1,4 @@
-"""Recall, delay and false alarms of the share lane: `make bench-detect`, last line one JSON object.
+"""Recall, delay and false alarms: `make bench-detect`, last line one JSON object.
 
 Background: StockNet's tweets judged by the shipped model, resampled to a mean rate (see tests/bench/stocknet.py). Thresholds are set on
 2014 without surges; everything told is of 2015, at that threshold, by the very code that the alerter runs, with its own re-arm.
@@ -16,16 +16,16 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
-from alerts.detect.rules import Rules
+from alerts.detect.rules import Budgets, Rules
 from alerts.detector import Detector
+from alerts.lifecycle import Transition
 from opinion.codec import encode
-from opinion.records import AlertStatus
+from opinion.records import AlertStatus, Scan
 from tests.bench.report import commit, machine, say
 from tests.bench.stocknet import Background, background, distinct
-from tests.bench.streams import DAY, SURGE_MIN, Stream, even_surges, ideal, oracle_delays, resampled, simulated
+from tests.bench.streams import DAY, SURGE_MIN, Stream, always_negative, even_surges, ideal, oracle_delays, resampled, simulated, with_bad_days, with_bias
 from tests.support.records import NEGATIVE, NEUTRAL, scored
 from yuqing.backtest import run_backtest
 
@@ -38,6 +38,7 @@ RATES = (1, 4, 16, 64)
 STRENGTHS = (2, 3, 5, 10)
 THETAS = (3.0, 3.4, 3.8, 4.2, 4.6, 5.0)
 LAST = float("inf")
+SHARE_ALONE = Rules(false_alarms=Budgets(day=0, count=0))
 
 
 class Halves(NamedTuple):
@@ -47,17 +48,27 @@ class Halves(NamedTuple):
     unseen: list[Background]
 
 
-def fired(streams: Sequence[Stream], rules: Rules) -> dict[int, list[int]]:
-    """Minutes at which alerts began, per subject."""
+def transitions(streams: Sequence[Stream], rules: Rules) -> list[Transition]:
+    """All that is told of the streams."""
     detector = Detector(rules)
     minutes = streams[0].counts.shape[1]
     for number, stream in enumerate(streams):
         detector.load(f"entity:SIM:{number}", int(START.timestamp()) + PANE_S * np.arange(minutes), stream.counts, pane_s=PANE_S)
+    return detector.decide(detector.spikes(START + timedelta(minutes=minutes)))
+
+
+def fired(streams: Sequence[Stream], rules: Rules) -> dict[int, list[int]]:
+    """Minutes at which alerts began, per subject."""
     found: dict[int, list[int]] = {number: [] for number in range(len(streams))}
-    for transition in detector.decide(detector.spikes(START + timedelta(minutes=minutes))):
+    for transition in transitions(streams, rules):
         if transition.status == AlertStatus.FIRING:
             found[int(transition.subject.rsplit(":", 1)[1])].append(int((transition.at - START).total_seconds()) // 60)
     return found
+
+
+def studied(theta: float) -> Rules:
+    """The share scan alone, at a fixed threshold."""
+    return Rules(theta=theta, false_alarms=Budgets(day=0, count=0))
 
 
 def false_alarms(streams: Sequence[Stream], rules: Rules) -> float:
@@ -66,10 +77,10 @@ def false_alarms(streams: Sequence[Stream], rules: Rules) -> float:
     return float(alerts * 7 * DAY / sum(stream.counts.shape[1] for stream in streams))
 
 
-def delays(streams: Sequence[Stream], rules: Rules) -> list[float]:
+def delays(streams: Sequence[Stream], rules: Rules, *, within_min: int = SURGE_MIN) -> list[float]:
     """Minutes from each surge to its alert; infinite where none came before the surge was over."""
     found = fired(streams, rules)
-    return [min((at - onset for at in found[number] if onset < at <= onset + SURGE_MIN), default=LAST) for number, stream in enumerate(streams) for onset in stream.onsets]
+    return [min((at - onset for at in found[number] if onset < at <= onset + within_min), default=LAST) for number, stream in enumerate(streams) for onset in stream.onsets]
 
 
 def theta_for(curve: dict[float, float], budget: float) -> float | None:
@@ -96,12 +107,12 @@ def cell_of(waits: Sequence[float], **names: float) -> dict[str, Any]:
     }
 
 
-def thresholds(random: np.random.Generator, halves: Halves, rules: Rules) -> dict[int, dict[float, float]]:
+def thresholds(random: np.random.Generator, halves: Halves) -> dict[int, dict[float, float]]:
     """False alarms on the seen year, by rate and threshold."""
     curves = {}
     for rate in RATES:
         streams = [resampled(random, one, negatives_per_hour=rate) for one in halves.seen]
-        curves[rate] = {theta: false_alarms(streams, msgspec.structs.replace(rules, theta=theta)) for theta in THETAS}
+        curves[rate] = {theta: false_alarms(streams, studied(theta)) for theta in THETAS}
         say(f"2014, {rate:3d} negatives/h: false alarms per subject-week " + "  ".join(f"{theta}: {found:.3f}" for theta, found in curves[rate].items()))
     return curves
 
@@ -110,6 +121,34 @@ def cells(random: np.random.Generator, halves: Halves, rules: Rules, *, flipped:
     """Recall and delay on the unseen year for each rate and strength."""
     for rate, k in itertools.product(RATES, STRENGTHS):
         yield cell_of(delays([resampled(random, one, negatives_per_hour=rate, k=k, flipped=flipped) for one in halves.unseen], rules), rate_per_h=rate, k=k)
+
+
+def noisy(random: np.random.Generator, halves: Halves, rules: Rules) -> Iterator[dict[str, Any]]:
+    """The same where a tenth, and a fifth, of all judgements is wrong."""
+    for flipped in (0.1, 0.2):
+        for cell in cells(random, Halves([], halves.unseen[:4]), rules, flipped=flipped):
+            if cell["k"] > 2 and cell["rate_per_h"] in (4, 16):
+                yield cell | {"flipped": flipped}
+
+
+def by_budget(random: np.random.Generator, halves: Halves) -> dict[str, Any]:
+    """The built-in rules, which set their thresholds themselves as they go: alerts per subject and week on streams without surges, and recall of both lanes."""
+    kinds: dict[str, list[Stream]] = {f"stocknet_{rate}": [resampled(random, one, negatives_per_hour=rate) for one in halves.unseen] for rate in RATES}
+    kinds |= {"moody": [simulated(random, negatives_per_hour=rate, weeks=52) for rate in RATES for _ in range(2)]}
+    kinds |= {"constant": [ideal(random, negatives_per_hour=rate, weeks=52) for rate in RATES for _ in range(2)]}
+    alarms = {name: alarms_by_scan(streams) for name, streams in kinds.items()}
+    found = []
+    for rate, k in itertools.product((4, 16), (3, 5, 10)):
+        found.append(cell_of(delays([resampled(random, one, negatives_per_hour=rate, k=k) for one in halves.unseen], Rules()), rate_per_h=rate, k=k))
+    return {"false_alarms_per_subject_week": alarms, "cells": found}
+
+
+def alarms_by_scan(streams: Sequence[Stream]) -> dict[str, float]:
+    """Alerts per subject and week of each scan, in the second half of the time."""
+    length = streams[0].counts.shape[1]
+    begun = [transition for transition in transitions(streams, Rules()) if transition.status == AlertStatus.FIRING and transition.at >= START + timedelta(minutes=length // 2)]
+    weeks = len(streams) * length / 2 / (7 * DAY)
+    return {scan.value: round(sum(transition.spike.scan == scan for transition in begun) / weeks, 4) for scan in Scan}
 
 
 def against_oracle(random: np.random.Generator, rules: Rules, *, subjects: int, weeks: int) -> Iterator[dict[str, Any]]:
@@ -130,6 +169,31 @@ def storms(random: np.random.Generator, halves: Halves, rules: Rules) -> dict[st
     quiet = [resampled(random, one, negatives_per_hour=16) for one in halves.unseen[:8]]
     begun = [sum(len(minutes) for minutes in fired(streams, rules).values()) for streams in (quiet, even_surges(random, quiet, factor=10))]
     return counted | {"equal_share": max(0, begun[1] - begun[0]), "equal_share_fired": begun[1], "equal_share_fired_quiet": begun[0]}
+
+
+def shapes_of(random: np.random.Generator, halves: Halves) -> Iterator[tuple[str, Any]]:
+    """What the built-in rules say of surges of other shapes."""
+    for rate, k in itertools.product((4, 16), (3, 5, 10)):
+        streams = [always_negative(random, one, negatives_per_hour=rate, k=k) for one in halves.unseen]
+        yield f"share_75_{rate}_k{k}", {lane: cell_of(delays(streams, rules)) for lane, rules in (("share", SHARE_ALONE), ("both", Rules()))}
+    for rate in (4, 16, 64):
+        streams = [with_bad_days(random, resampled(random, one, negatives_per_hour=rate), factor=1.5) for one in halves.unseen]
+        yield f"bad_day_{rate}", {name: cell_of(delays(streams, rules, within_min=DAY)) for name, rules in (("hours", SHARE_ALONE), ("all", Rules()))}
+    for rate in (4, 16):
+        waits = delays([resampled(random, one, negatives_per_hour=rate, k=5, again_min=DAY) for one in halves.unseen], Rules())
+        yield f"again_after_24h_{rate}", {"first": cell_of(waits[::2]), "second": cell_of(waits[1::2])}
+    for part in (0.05, 0.1, 0.2):
+        yield f"bias_{part}", biased(random, halves, part=part)
+
+
+def biased(random: np.random.Generator, halves: Halves, *, part: float) -> dict[str, float]:
+    """Of 48 subjects, those that a change of the model's judgement pages within a day, and in the day before."""
+    begin = 60 * DAY
+    streams = [resampled(random, one, negatives_per_hour=rate) for rate in RATES for one in halves.unseen]
+    cut = [stream._replace(counts=stream.counts[:, : begin + 2 * DAY]) for stream in streams]
+    found = fired([with_bias(random, stream, from_minute=begin, part=part) for stream in cut], Rules())
+    paged = {name: sum(any(low <= at < low + DAY for at in minutes) for minutes in found.values()) for name, low in (("paged_before", begin - DAY), ("paged", begin))}
+    return {"subjects": len(streams), **paged}
 
 
 def tick_s(subjects: int) -> dict[str, float]:
@@ -158,24 +222,28 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=20261123)
     options.add_argument("--tick-subjects", type=int, default=10_000)
     chosen = options.parse_args()
-    random, rules = np.random.default_rng(chosen.seed), Rules()
+    random = np.random.default_rng(chosen.seed)
     tickers = distinct(most=chosen.subjects)
     halves = Halves(*([background(one, first_s=int(first.timestamp()), last_s=int(last.timestamp())) for one in tickers] for first, last in itertools.pairwise(YEARS)))
-    curves = thresholds(random, halves, rules)
+    curves = thresholds(random, halves)
     overall = {theta: sum(curve[theta] for curve in curves.values()) / len(curves) for theta in THETAS}
-    theta = theta_for(overall, BUDGET) or rules.theta
-    rules = msgspec.structs.replace(rules, theta=theta)
+    theta = theta_for(overall, BUDGET) or THETAS[-1]
+    rules = studied(theta)
     unseen = {rate: round(false_alarms([resampled(random, one, negatives_per_hour=rate) for one in halves.unseen], rules), 4) for rate in RATES}
     say(f"theta {theta} holds {BUDGET} on 2014; false alarms on 2015 by rate: {unseen}")
     parts: dict[str, list[dict[str, Any]]] = {"cells": [], "cells_label_noise": [], "ideal": []}
     for name, rows in (
         ("cells", cells(random, halves, rules)),
-        ("cells_label_noise", (cell for cell in cells(random, Halves([], halves.unseen[:4]), rules, flipped=0.1) if cell["k"] > 2)),
+        ("cells_label_noise", noisy(random, halves, rules)),
         ("ideal", against_oracle(random, rules, subjects=4, weeks=52)),
     ):
         for row in rows:
             parts[name].append(row)
             say(f"{name} {json.dumps(row)}")
+    budgets = by_budget(random, halves)
+    say(f"default rules, thresholds of their own: {json.dumps(budgets)}")
+    shapes = dict(shapes_of(random, halves))
+    say(f"other shapes, default rules: {json.dumps(shapes)}")
     tick = tick_s(chosen.tick_subjects)
     ratios = [row["ratio"] for row in parts["ideal"] if row["ratio"]]
     result = {
@@ -190,6 +258,8 @@ def main() -> None:
         "false_alarms_seen": {str(at): round(found, 4) for at, found in overall.items()},
         "theta_by_rate": {str(rate): theta_for(curve, BUDGET) for rate, curve in curves.items()},
         "oracle_ratio": round(max(ratios), 2) if ratios else None,
+        "default_rules": budgets,
+        "shapes": shapes,
         "storms": storms(random, halves, rules),
         "tick_subjects": chosen.tick_subjects,
         "tick_10k_subjects_s": max(tick.values()) if chosen.tick_subjects == 10_000 else None,

@@ -14,6 +14,7 @@ from tests.bench.stocknet import Background
 DAY = 1440
 SHARE = 0.2
 SURGE_MIN = 180
+HIGH_SHARE = 0.75
 SHOWN = 0.84
 """Of labelled negative English texts that were not trained on, the part that the model judges negative: planted ones are lost like those."""
 FIRST_SURGE_DAY, DAYS_APART = 9, 6
@@ -37,10 +38,14 @@ def drift(random: np.random.Generator, minutes: int, *, sd: float, half_life_h: 
     return found
 
 
-def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: Floats, share: Floats, k: float, shown: float = 1.0, days_apart: int = DAYS_APART) -> Stream:
-    """The counts with three-hour surges of Poisson((k - 1) rate) further negatives, where `k` is above 1; a part `shown` of these is judged negative."""
-    days = range(FIRST_SURGE_DAY, len(rate) // DAY - 2, days_apart)
+def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: Floats, share: Floats, k: float, shown: float = 1.0, again_min: int = 0) -> Stream:
+    """The counts with three-hour surges of Poisson((k - 1) rate) further negatives, where `k` is above 1; a part `shown` of these is judged negative.
+
+    With `again_min` each surge is followed by a second one so many minutes later.
+    """
+    days = range(FIRST_SURGE_DAY, len(rate) // DAY - 3, DAYS_APART)
     onsets = [] if k <= 1 else [day * DAY + int(random.integers(DAY)) for day in days]
+    onsets = [begin for onset in onsets for begin in ([onset, onset + again_min] if again_min else [onset])]
     for onset in onsets:
         extra = random.poisson((k - 1) * rate[onset : onset + SURGE_MIN])
         total[onset : onset + SURGE_MIN] += extra
@@ -48,12 +53,21 @@ def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: F
     return Stream(np.stack([total, negative]), rate, onsets, share)
 
 
-def resampled(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1, flipped: float = 0.0) -> Stream:
+def resampled(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1, flipped: float = 0.0, again_min: int = 0) -> Stream:
     """A ticker of StockNet at a mean rate of negatives; a part `flipped` of all judgements is wrong (negative or not, as it were)."""
     texts = background.rate * (negatives_per_hour / 60 / (background.rate * background.share).mean())
     total = random.poisson(texts)
     share = background.share * (1 - flipped) + (1 - background.share) * flipped
-    return planted(random, total, random.binomial(total, share), rate=texts * background.share, share=background.share, k=k, shown=SHOWN * (1 - flipped) + (1 - SHOWN) * flipped)
+    return planted(
+        random,
+        total,
+        random.binomial(total, share),
+        rate=texts * background.share,
+        share=background.share,
+        k=k,
+        shown=SHOWN * (1 - flipped) + (1 - SHOWN) * flipped,
+        again_min=again_min,
+    )
 
 
 def simulated(random: np.random.Generator, *, negatives_per_hour: float, weeks: int, k: float = 1) -> Stream:
@@ -74,6 +88,32 @@ def ideal(random: np.random.Generator, *, negatives_per_hour: float, weeks: int,
     rate = np.full(weeks * 7 * DAY, negatives_per_hour / 60)
     total = random.poisson(rate / SHARE)
     return planted(random, total, random.binomial(total, SHARE), rate=rate, share=np.full(len(rate), SHARE), k=k)
+
+
+def always_negative(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1) -> Stream:
+    """The volumes of a ticker where three of four texts are negative all the time: a share has no room to rise."""
+    rate = background.rate * (negatives_per_hour / 60)
+    total, share = random.poisson(rate / HIGH_SHARE), np.full(len(rate), HIGH_SHARE)
+    return planted(random, total, random.binomial(total, share), rate=rate, share=share, k=k, shown=SHOWN)
+
+
+def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float) -> Stream:
+    """The stream with days, two weeks apart, on which the share of negatives is `factor` times the usual; where they begin as its onsets."""
+    counts = stream.counts.copy()
+    onsets = list(range((FIRST_SURGE_DAY + 7) * DAY, counts.shape[1] - 3 * DAY, 14 * DAY))
+    for onset in onsets:
+        day = slice(onset, onset + DAY)
+        more = np.minimum(1.0, (factor - 1) * stream.share[day] / np.maximum(1e-9, 1 - stream.share[day]))
+        counts[1, day] += random.binomial(counts[0, day] - counts[1, day], more)
+    return stream._replace(counts=counts, onsets=onsets)
+
+
+def with_bias(random: np.random.Generator, stream: Stream, *, from_minute: int, part: float) -> Stream:
+    """The stream as a model judges it that, from a minute on, calls a part of all texts negative that are not."""
+    counts = stream.counts.copy()
+    later = slice(from_minute, counts.shape[1])
+    counts[1, later] += random.binomial(counts[0, later] - counts[1, later], part)
+    return stream._replace(counts=counts, onsets=[from_minute])
 
 
 def oracle_delays(random: np.random.Generator, *, negatives_per_hour: float, k: float, per_week: float, runs: int = 2000, weeks: int = 400) -> list[float]:

@@ -7,8 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from alerts.detect.rules import Rules
-from alerts.detector import Detector
+from alerts.rules_file import RulesFile
 from alerts.store import AlertStore
 from alerts.tick import Tick
 from opinion.bus import Producer, read_all
@@ -37,7 +36,7 @@ async def told(kafka: str, redis: Redis, names: Names) -> list[Alert]:
     """What an alerter that looks for the first time, six hours after the day, writes to Kafka."""
     producer = Producer(kafka)
     tick = Tick(
-        Detector(Rules()),
+        RulesFile(None),
         store=WindowStore(redis, names),
         alerts=AlertStore(redis, names),
         producer=producer,

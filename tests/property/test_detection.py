@@ -22,7 +22,7 @@ from yuqing.backtest import run_backtest
 
 HOURS = 40
 CRISES = {seed: with_surge(quiet(hours=HOURS, seed=seed, per_hour=30), at_hour=20, hours=3, per_hour=40, seed=seed + 100) for seed in range(4)}
-WHOLE = {seed: look(filled(minutes), HOURS * 60) for seed, minutes in CRISES.items()}
+WHOLE = {seed: look(filled(minutes, rules=Rules()), HOURS * 60) for seed, minutes in CRISES.items()}
 cells = st.dictionaries(st.integers(-500, 3000), st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40)
 
 
@@ -72,7 +72,7 @@ def test_a_baseline_learned_step_by_step_equals_one_learned_at_once(written: dic
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(CRISES)), st.lists(st.integers(1, HOURS * 60), max_size=12))
 def test_the_alerts_do_not_depend_on_when_one_looks(seed: int, looks: list[int]) -> None:
-    detector, told = filled(CRISES[seed]), list[Transition]()
+    detector, told = filled(CRISES[seed], rules=Rules()), list[Transition]()
     for minute in [*sorted(looks), HOURS * 60]:
         told += look(detector, minute)
     assert told == WHOLE[seed]

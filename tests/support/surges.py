@@ -18,6 +18,8 @@ MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 MONDAY_S = int(MONDAY.timestamp())
 COMPANY = "entity:XDEM:HSRY"
 THETA = 4.0
+STUDIED = Rules(theta=4.2)
+"""Rules with a fixed threshold: a usual day of these streams passes none."""
 
 Minutes = list[tuple[int, int]]
 """Total and negative of each minute."""
@@ -40,7 +42,7 @@ def with_surge(minutes: Minutes, *, at_hour: float, hours: float, per_hour: floa
 
 def filled(minutes: Minutes, *, rules: Rules | None = None, subject: str = COMPANY) -> Detector:
     """A detector that holds these minutes from Monday on."""
-    detector = Detector(rules or Rules())
+    detector = Detector(rules or STUDIED)
     put(detector, minutes, subject=subject)
     return detector
 

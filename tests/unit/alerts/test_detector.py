@@ -9,7 +9,7 @@ import pytest
 from alerts.detect.rules import Budgets, Rules
 from alerts.detector import Detector, DetectorState
 from opinion.records import Scan
-from tests.support.surges import COMPANY, MONDAY, MONDAY_S, Minutes, broad, filled, look, put, quiet, with_surge
+from tests.support.surges import COMPANY, MONDAY, MONDAY_S, STUDIED, Minutes, broad, filled, look, put, quiet, with_surge
 
 DAY = 24 * 60
 CRISIS = with_surge(quiet(hours=48), at_hour=30, hours=2, per_hour=40)
@@ -103,7 +103,7 @@ def test_a_restart_takes_up_what_was_saved() -> None:
     whole = look(filled(CRISIS), 48 * 60)
     first = filled(CRISIS)
     told = look(first, 30 * 60 + 45)
-    second = Detector(Rules())
+    second = Detector(STUDIED)
     second.restore(msgspec.json.decode(msgspec.json.encode(first.state()), type=DetectorState), first.own_tails())
     put(second, CRISIS)
     assert told + look(second, 48 * 60) == whole
@@ -114,14 +114,14 @@ def test_a_restart_after_a_long_outage_evaluates_what_it_missed() -> None:
     long = with_surge(quiet(hours=8 * 24), at_hour=5 * 24, hours=2, per_hour=60)
     first = filled(long)
     look(first, 2 * DAY)
-    second = Detector(Rules())
+    second = Detector(STUDIED)
     second.restore(first.state(), first.own_tails())
     put(second, long)
     assert next(item.status for item in look(second, 8 * DAY)) == "firing"
 
 
 def test_memory_stays_bounded_over_a_month() -> None:
-    detector = Detector(Rules())
+    detector = Detector(STUDIED)
     for day in range(30):
         put(detector, [(2, 0)] * DAY * (day + 1), first=day * DAY)
         look(detector, (day + 1) * DAY)
@@ -137,7 +137,7 @@ def test_a_gap_of_years_is_passed_over() -> None:
 
 
 def test_an_unknown_subject_is_calm() -> None:
-    found = Detector(Rules()).snapshot("topic:Macro", at=MONDAY, window_s=3600)
+    found = Detector(STUDIED).snapshot("topic:Macro", at=MONDAY, window_s=3600)
     assert (found.total, found.ratio, found.scores) == (0, 0.0, {Scan.SHARE: 0.0, Scan.COUNT: 0.0})
     assert found.baseline_ratio == pytest.approx(0.2)
 
@@ -164,7 +164,7 @@ def test_slow_drifts_need_the_scan_of_days() -> None:
 def test_daily_panes_stay_one_alert_while_each_day_is_bad() -> None:
     days = np.arange(60)
     counts = np.stack([np.full(60, 200), np.where((days >= 50) & (days < 53), 150, 40)])
-    detector = Detector(Rules())
+    detector = Detector(STUDIED)
     detector.load(COMPANY, MONDAY_S + 86400 * days, counts, pane_s=86400)
     told = detector.decide(broad(detector.spikes(MONDAY + timedelta(days=60)), stories=0))
     assert [item.status for item in told if item.status != "updated"] == ["firing", "resolved"]
@@ -192,7 +192,7 @@ def test_a_company_explains_a_topic_only_while_its_alert_is_on() -> None:
 
 def test_many_subjects_looked_at_every_minute_tell_what_one_look_tells() -> None:
     streams = {f"entity:XDEM:{seed}": with_surge(quiet(hours=30, seed=seed, per_hour=30), at_hour=20, hours=2, per_hour=20 * seed, seed=seed + 50) for seed in range(6)}
-    at_once, minutely = Detector(Rules()), Detector(Rules())
+    at_once, minutely = Detector(STUDIED), Detector(STUDIED)
     for subject, minutes in streams.items():
         put(at_once, minutes, subject=subject)
     told = []

@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from alerts.detect.rules import Rules
 from opinion.codec import encode
 from opinion.errors import ConfigError, InvalidRecord
 from opinion.records import ScoredDocument
 from tests.support.records import NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
-from tests.support.surges import COMPANY, MONDAY, Minutes, filled, look, quiet, with_surge
+from tests.support.surges import COMPANY, MONDAY, STUDIED, Minutes, filled, look, quiet, with_surge
 from yuqing.backtest import Row, Summary, backtest_file, run_backtest
 from yuqing.recorded import read_recording
 
@@ -46,7 +45,7 @@ def test_rows_and_summary_have_the_keys_of_the_contract() -> None:
 
 def test_a_backtest_of_counts_tells_what_the_alerter_tells() -> None:
     live = look(filled(CRISIS), 48 * 60)
-    found = run_backtest(rows(CRISIS), rules=Rules()).rows
+    found = run_backtest(rows(CRISIS), rules=STUDIED).rows
     assert [(row.at, row.status, row.alert_id, row.severity, row.score) for row in found] == [
         (item.at, item.status, item.alert_id, item.severity, item.spike.score) for item in live
     ]
@@ -54,14 +53,14 @@ def test_a_backtest_of_counts_tells_what_the_alerter_tells() -> None:
 
 
 def test_five_minute_rows_find_the_same_surge() -> None:
-    outcome = run_backtest(rows(CRISIS, step_min=5), rules=Rules())
+    outcome = run_backtest(rows(CRISIS, step_min=5), rules=STUDIED)
     assert [row.status for row in outcome.rows if row.status != "updated"] == ["firing", "resolved"]
     assert timedelta(0) < outcome.rows[0].at - (MONDAY + timedelta(hours=30)) <= timedelta(minutes=35)
     assert outcome.rows[0].at.minute % 5 == 0
 
 
 def test_the_summary_counts_over_subjects_and_weeks() -> None:
-    summary = run_backtest([*rows(CRISIS), *rows(quiet(hours=48), subject="topic:Macro")], rules=Rules()).summary
+    summary = run_backtest([*rows(CRISIS), *rows(quiet(hours=48), subject="topic:Macro")], rules=STUDIED).summary
     assert (summary.subjects, summary.rows, summary.alerts) == (2, 2 * 48 * 60, 1)
     assert (summary.first_at, summary.last_at) == (MONDAY, MONDAY + timedelta(minutes=48 * 60 - 1))
     assert summary.alerts_per_subject_week == pytest.approx(1 / (2 * 2 / 7))
@@ -69,17 +68,17 @@ def test_the_summary_counts_over_subjects_and_weeks() -> None:
 
 
 def test_an_empty_input_is_an_empty_outcome() -> None:
-    outcome = run_backtest([b"\n"], rules=Rules())
+    outcome = run_backtest([b"\n"], rules=STUDIED)
     assert outcome.rows == []
     assert (outcome.summary.subjects, outcome.summary.first_at, outcome.summary.alerts_per_subject_week) == (0, None, 0.0)
 
 
 def test_breadth_of_count_rows_is_heeded_where_it_is_given() -> None:
     hourly = rows(CRISIS, step_min=60)
-    assert run_backtest(hourly, rules=Rules()).rows[0].stories is None
-    assert run_backtest(rows(CRISIS, step_min=60, stories=0), rules=Rules()).rows
-    assert run_backtest(rows(CRISIS, step_min=60, authors=1), rules=Rules()).rows == []
-    wide = run_backtest(rows(CRISIS, step_min=60, stories=30, authors=30), rules=Rules()).rows[0]
+    assert run_backtest(hourly, rules=STUDIED).rows[0].stories is None
+    assert run_backtest(rows(CRISIS, step_min=60, stories=0), rules=STUDIED).rows
+    assert run_backtest(rows(CRISIS, step_min=60, authors=1), rules=STUDIED).rows == []
+    wide = run_backtest(rows(CRISIS, step_min=60, stories=30, authors=30), rules=STUDIED).rows[0]
     assert wide.stories is not None
     assert wide.stories >= 30
 
@@ -87,9 +86,9 @@ def test_breadth_of_count_rows_is_heeded_where_it_is_given() -> None:
 def test_a_story_told_by_two_hundred_is_no_alert_and_two_hundred_stories_are() -> None:
     calm = [scored(120 * n, sentiment=NEUTRAL) for n in range(300)]
     storm = [scored(30_000 + n, story="st_storm", publisher=f"p{n}.example") for n in range(200)]
-    assert run_backtest(seconds(calm + storm), rules=Rules()).rows == []
+    assert run_backtest(seconds(calm + storm), rules=STUDIED).rows == []
     crisis = [scored(30_000 + n, publisher=f"p{n % 9}.example") for n in range(200)]
-    found = run_backtest(seconds(calm + crisis), rules=Rules()).rows
+    found = run_backtest(seconds(calm + crisis), rules=STUDIED).rows
     assert found[0].status == "firing"
     assert found[0].stories is not None
 
@@ -97,7 +96,7 @@ def test_a_story_told_by_two_hundred_is_no_alert_and_two_hundred_stories_are() -
 def test_one_author_posting_two_hundred_times_is_no_alert() -> None:
     calm = [scored(120 * n, sentiment=NEUTRAL, author_hash=f"a{n}") for n in range(300)]
     storm = [scored(30_000 + n, publisher="social.example", author_hash="one") for n in range(200)]
-    assert run_backtest(seconds(calm + storm), rules=Rules()).rows == []
+    assert run_backtest(seconds(calm + storm), rules=STUDIED).rows == []
 
 
 def test_a_publisher_counts_once_per_story_and_a_copy_of_a_document_never() -> None:
@@ -153,7 +152,7 @@ def test_a_bad_first_row_is_named_too(line: bytes) -> None:
 
 def test_lanes_that_are_not_there_are_refused() -> None:
     with pytest.raises(ConfigError, match="volume"):
-        run_backtest([], rules=Rules(), lane="volume")
+        run_backtest([], rules=STUDIED, lane="volume")
 
 
 def test_the_command_writes_json_lines_and_a_summary(tmp_path: Path) -> None:
@@ -178,21 +177,21 @@ def test_a_surge_of_one_company_is_no_alert_on_its_topic_unless_that_surges_with
     calm = [scored(120 * n, sentiment=NEUTRAL, subjects=("topic:Macro", "entity:XDEM:HSRY")) for n in range(300)]
     crisis = [scored(40_000 + 20 * n, subjects=("topic:Macro", "entity:XDEM:HSRY"), publisher=f"p{n % 9}.example") for n in range(60)]
     apart = [scored(40_010 + 20 * n, publisher=f"q{n % 9}.example") for n in range(others)]
-    found = run_backtest(seconds([*calm, *crisis, *apart]), rules=Rules()).rows
+    found = run_backtest(seconds([*calm, *crisis, *apart]), rules=STUDIED).rows
     assert {row.subject for row in found if row.status == "firing"} == alerted
 
 
 def test_one_author_is_no_alert_among_the_usual_news_either() -> None:
     calm = [scored(90 * n, sentiment=NEGATIVE if n % 5 == 0 else NEUTRAL) for n in range(1600)]
     storm = [scored(100_000 + 7 * n, publisher="social.example", kind="social", author_hash="one") for n in range(500)]
-    assert run_backtest(seconds([*calm, *storm]), rules=Rules()).rows == []
+    assert run_backtest(seconds([*calm, *storm]), rules=STUDIED).rows == []
     crowd = [scored(100_000 + 7 * n, publisher="social.example", kind="social", author_hash=f"a{n}") for n in range(500)]
-    assert run_backtest(seconds([*calm, *crowd]), rules=Rules()).rows
+    assert run_backtest(seconds([*calm, *crowd]), rules=STUDIED).rows
 
 
 def test_a_window_never_shows_more_stories_or_publishers_than_negatives() -> None:
     calm = [scored(120 * n, sentiment=NEUTRAL) for n in range(300)]
     crisis = [scored(40_000 + 20 * n, publisher=f"p{n}.example") for n in range(200)]
-    found = run_backtest(seconds([*calm, *crisis]), rules=Rules()).rows
+    found = run_backtest(seconds([*calm, *crisis]), rules=STUDIED).rows
     assert found
     assert all((row.stories or 0) <= row.negative for row in found)

@@ -1,0 +1,69 @@
+"""What a look shows to metrics and to `yuqing status`: the windows of topics, alerts that are on, and what the verdicts stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from alerts.detect.trend import trend_of
+from alerts.detector import Detector
+from opinion.metrics import AlerterMetrics, subject_label
+from opinion.records import Instant, Scan, Severity
+from opinion.watermark import Watermark
+
+WINDOW_S, WINDOW = 3600, "1h"
+"""The window whose totals and ratio are shown."""
+
+
+class Standing(Struct, frozen=True):
+    """What the detection stands on, for `yuqing status`."""
+
+    at: Instant
+    rules_version: str
+    subjects: int
+    thresholds: dict[str, float | None]  # by scan: of a subject without rules of its own; of counts, of one without a past; None: off
+    silent: bool  # all sources have fallen silent: calm means nothing
+    shifted: bool  # all subjects rose together: the model, a source, or the whole market
+    firing: int
+
+
+def standing_of(detector: Detector, *, at: datetime, subjects: Collection[str]) -> Standing:
+    """What verdicts at `at` stand on."""
+    thresholds: dict[str, float | None] = {scan.value: _finite(detector.threshold("", scan, at=at)) for scan in Scan}
+    return Standing(at, detector.rules.version, len(subjects), thresholds, detector.silent(at), detector.shifted(at), len(detector.firing()))
+
+
+def show(detector: Detector, metrics: AlerterMetrics, *, standing: Standing, subjects: Collection[str], watermark: Watermark) -> None:
+    """Set the metrics: subjects with series of their own are topics, so that their number is bounded."""
+    firing = detector.firing()
+    for severity in Severity:
+        metrics.firing.labels(severity.value).set(sum(1 for found in firing.values() if found == severity))
+    metrics.blind.set(1 if watermark.blind or standing.silent else 0)
+    metrics.shifted.set(1 if standing.shifted else 0)
+    for scan, theta in standing.thresholds.items():
+        metrics.threshold.labels(scan).set(float("inf") if theta is None else theta)
+    topics = [subject for subject in sorted(subjects) if subject.startswith("topic:")]
+    for subject in topics:
+        label = subject_label(subject, topics)
+        if label == subject:
+            _show_subject(detector, metrics, label, at=standing.at)
+
+
+def _show_subject(detector: Detector, metrics: AlerterMetrics, subject: str, *, at: datetime) -> None:
+    found = detector.snapshot(subject, at=at, window_s=WINDOW_S)
+    metrics.topic_documents.labels(subject, WINDOW).set(found.total)
+    metrics.topic_negative.labels(subject, WINDOW).set(found.ratio)
+    metrics.topic_baseline.labels(subject).set(found.baseline_ratio)
+    for scan, score in found.scores.items():
+        metrics.topic_score.labels(subject, scan.value).set(score)
+    trend = trend_of(detector.series(subject), int(at.timestamp()))
+    bounds: dict[str, Any] = {"slope": trend.slope_per_hour, "low": trend.slope_low, "high": trend.slope_high} if trend else {}
+    for bound in ("slope", "low", "high"):
+        metrics.topic_trend.labels(subject, bound).set(bounds.get(bound, float("nan")))
+
+
+def _finite(theta: float) -> float | None:
+    return None if theta == float("inf") else theta
