@@ -132,13 +132,15 @@ def outcome_of(recording: Recording, *, rules: Rules) -> Outcome:
 
 def alarms_of(rows: Iterable[Row]) -> dict[str, list[Alarm]]:
     """The alerts that the transitions tell of."""
-    alarms: dict[str, list[Alarm]] = {}
+    by_id: dict[str, tuple[str, Alarm]] = {}
     for row in rows:
-        own, at_s = alarms.setdefault(row.subject, []), int(row.at.timestamp())
-        if row.status == AlertStatus.FIRING:
-            own.append(Alarm(at_s, None, row.severity, row.ratio, row.baseline_ratio))
-        else:  # severity only rises
-            own[-1] = own[-1]._replace(end_s=at_s if row.status == AlertStatus.RESOLVED else None, severity=row.severity)
+        at_s = int(row.at.timestamp())
+        _, begun = by_id.get(row.alert_id) or (row.subject, Alarm(at_s, None, row.severity, row.ratio, row.baseline_ratio))
+        end_s = at_s if row.status == AlertStatus.RESOLVED else None
+        by_id[row.alert_id] = row.subject, begun._replace(end_s=end_s, severity=row.severity)  # severity only rises
+    alarms: dict[str, list[Alarm]] = {}
+    for subject, alarm in by_id.values():
+        alarms.setdefault(subject, []).append(alarm)
     return alarms
 
 
