@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
@@ -60,9 +59,10 @@ def _show_subject(detector: Detector, metrics: AlerterMetrics, subject: str, *, 
     for scan, score in found.scores.items():
         metrics.topic_score.labels(subject, scan.value).set(score)
     trend = trend_of(detector.series(subject), int(at.timestamp()))
-    bounds: dict[str, Any] = {"slope": trend.slope_per_hour, "low": trend.slope_low, "high": trend.slope_high} if trend else {}
-    for bound in ("slope", "low", "high"):
-        metrics.topic_trend.labels(subject, bound).set(bounds.get(bound, float("nan")))
+    unknown = float("nan")
+    metrics.topic_trend.labels(subject).set(trend.slope_per_hour if trend else unknown)
+    metrics.topic_trend_low.labels(subject).set(trend.slope_low if trend else unknown)
+    metrics.topic_trend_high.labels(subject).set(trend.slope_high if trend else unknown)
 
 
 def _finite(theta: float) -> float | None:

@@ -126,9 +126,9 @@ class AlerterMetrics:
         self.topic_negative = Gauge("yuqing_topic_negative_ratio", "Share of negatives in the window.", ["subject", "window"], registry=registry)
         self.topic_baseline = Gauge("yuqing_topic_baseline_ratio", "Share of negatives expected.", ["subject"], registry=registry)
         self.topic_score = Gauge("yuqing_topic_spike_score", "-log10 of the window's tail probability.", ["subject", "lane"], registry=registry)
-        self.topic_trend = Gauge(
-            "yuqing_topic_negative_trend", "Slope of the negative ratio per hour over three hours, with its 95 % interval.", ["subject", "bound"], registry=registry
-        )
+        self.topic_trend = Gauge("yuqing_topic_negative_trend", "Slope of the negative ratio per hour, over three hours.", ["subject"], registry=registry)
+        self.topic_trend_low = Gauge("yuqing_topic_negative_trend_low", "Lower end of the slope's 95 % interval.", ["subject"], registry=registry)
+        self.topic_trend_high = Gauge("yuqing_topic_negative_trend_high", "Upper end of the slope's 95 % interval.", ["subject"], registry=registry)
         self.threshold = Gauge("yuqing_detection_threshold", "Score that fires, as it follows from the budget of false alarms.", ["scan"], registry=registry)
         self.shifted = Gauge("yuqing_detection_common_shift", "1 while all subjects rise together: the model, a source, or the whole market.", registry=registry)
         self.rules_read = Counter("yuqing_rules_read", "Times that changed rules were read, by how it ended.", ["outcome"], registry=registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -17,6 +17,10 @@ from alerts.lifecycle import Transition
 from opinion.errors import ConfigError
 from opinion.records import AlertStatus, Instant, Lane, Severity, Spike
 from opinion.windows import PANE_S
+from yuqing.backtest_strips import Scene
+from yuqing.outputs import refuse_unwritable, writing
+from yuqing.plant_report import Alarm, PlantReport, Run, as_table, plant_report
+from yuqing.planting import PLANT_SEED, Plan, plan_of, planted
 from yuqing.recorded import Recording, read_recording
 
 WEEK_S = 7 * 86400
@@ -64,22 +68,48 @@ class Outcome(NamedTuple):
     summary: Summary
 
 
-def backtest_file(file: IO[bytes], out: IO[bytes], *, rules: str | Path | None, lane: str, summary: str | Path | None) -> None:
-    """Write the transitions as JSON Lines to `out`, and the summary to the file named.
+def backtest_file(
+    file: IO[bytes],
+    out: IO[bytes],
+    *,
+    rules: str | Path | None,
+    lane: str,
+    summary: str | Path | None,
+    picture: str | Path | None = None,
+    plant: Sequence[float] = (),
+    plant_seed: int = PLANT_SEED,
+    say: Callable[[str], object] = str,
+) -> None:
+    """Write the transitions as JSON Lines to `out`, the summary and the picture to the files named.
+
+    With surges to `plant` (their strengths), the summary and `say` also tell what was caught of them, and the picture shows the strongest.
 
     Errors:
-        ConfigError: no such lane, wrong rules, a summary file that cannot be written.
+        ConfigError: no such lane, wrong rules, a file that cannot be written, a record too short to plant in.
         InvalidRecord: a bad row; the message gives its line.
     """
-    outcome = run_backtest(file, rules=load_rules(rules), lane=lane)
+    refuse_unwritable("--summary", summary)
+    refuse_unwritable("--picture", picture, suffix=".png")
+    _refuse_unknown(lane)
+    loaded = load_rules(rules).only(lane)
+    recording = read_recording(file)
+    plan = plan_of(recording, seed=plant_seed) if plant else None
+    outcome = outcome_of(recording, rules=loaded)
     for row in outcome.rows:
         out.write(msgspec.json.encode(row) + b"\n")
     out.flush()
+    told, shown = msgspec.structs.asdict(outcome.summary), Scene(getattr(file, "name", ""), recording, alarms_of(outcome.rows))
+    if plan is not None:
+        told["planted"], shown = _planted(shown, plan, strengths=plant, rules=loaded)
+        say(as_table(told["planted"]))
     if summary is not None:
-        try:
-            Path(summary).write_bytes(msgspec.json.encode(outcome.summary) + b"\n")
-        except OSError as error:
-            raise ConfigError(f"--summary {summary}: {error.strerror}") from error
+        with writing("--summary", summary):
+            Path(summary).write_bytes(msgspec.json.encode(told) + b"\n")
+    if picture is not None:
+        from yuqing.backtest_picture import draw  # noqa: PLC0415 - matplotlib takes half a second, and few ask for a picture
+
+        with writing("--picture", picture):
+            draw(shown, Path(picture), rules=loaded.all)
 
 
 def run_backtest(lines: Iterable[bytes], *, rules: RuleBook | Rules, lane: str = "both") -> Outcome:
@@ -91,12 +121,50 @@ def run_backtest(lines: Iterable[bytes], *, rules: RuleBook | Rules, lane: str =
         ConfigError: no such lane.
         InvalidRecord: a bad row; the message gives its line.
     """
+    _refuse_unknown(lane)
+    book = rules if isinstance(rules, RuleBook) else RuleBook(rules)
+    return outcome_of(read_recording(lines), rules=book.only(lane))
+
+
+def outcome_of(recording: Recording, *, rules: RuleBook) -> Outcome:
+    """The same of a record that has been read."""
+    transitions = _replayed(recording, rules) if recording.tracks else []
+    return Outcome([_row(transition) for transition in transitions], _summary(recording, transitions, rules=rules.all))
+
+
+def alarms_of(rows: Iterable[Row]) -> dict[str, list[Alarm]]:
+    """The alerts that the transitions tell of."""
+    by_id: dict[str, tuple[str, Alarm]] = {}
+    for row in rows:
+        at_s = int(row.at.timestamp())
+        _, begun = by_id.get(row.alert_id) or (row.subject, Alarm(at_s, None, row.severity, row.ratio, row.baseline_ratio))
+        end_s = at_s if row.status == AlertStatus.RESOLVED else None
+        by_id[row.alert_id] = row.subject, begun._replace(end_s=end_s, severity=row.severity)  # severity only rises
+    alarms: dict[str, list[Alarm]] = {}
+    for subject, alarm in by_id.values():
+        alarms.setdefault(subject, []).append(alarm)
+    return alarms
+
+
+def _planted(quiet: Scene, plan: Plan, *, strengths: Sequence[float], rules: RuleBook) -> tuple[PlantReport, Scene]:
+    """What is caught of surges planted into a record, and the record with the strongest of them."""
+    runs, shown = {}, quiet
+    for k in sorted(strengths):
+        shown = quiet  # lets go of the record before: a year of a hundred subjects is half a gigabyte
+        shown, texts = _surging(quiet, plan, k=k, rules=rules)
+        runs[k] = Run(texts, shown.alarms)
+    return plant_report(plan, quiet=quiet.alarms, surging=runs), shown
+
+
+def _surging(quiet: Scene, plan: Plan, *, k: float, rules: RuleBook) -> tuple[Scene, Sequence[int]]:
+    recording, texts = planted(quiet.recording, plan, k=k)
+    alarms = alarms_of(outcome_of(recording, rules=rules).rows)
+    return quiet._replace(recording=recording, alarms=alarms, surges=plan.surges, k=k), texts
+
+
+def _refuse_unknown(lane: str) -> None:
     if lane not in LANES:
         raise ConfigError(f"lane {lane!r} is not one of: {', '.join(LANES)}")
-    recording = read_recording(lines)
-    book = (rules if isinstance(rules, RuleBook) else RuleBook(rules)).only(lane)
-    transitions = _replayed(recording, book) if recording.tracks else []
-    return Outcome([_row(transition) for transition in transitions], _summary(recording, transitions, rules=book.all))
 
 
 def _replayed(recording: Recording, rules: RuleBook) -> list[Transition]:

@@ -214,14 +214,30 @@ def replay(file: IO[bytes], *, speed: float, start: str | None) -> None:
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--rules", type=click.Path(exists=True, dir_okay=False), help="YAML file of rules; default: the built-in ones.")
-@click.option("--lane", type=click.Choice(["share", "count", "both"]), default="both", help="What decides: the share of negatives, their number, or both.")
-@click.option("--summary", type=click.Path(dir_okay=False), help="Write counts and rates to this JSON file.")
-def backtest(file: IO[bytes], *, rules: str | None, lane: str, summary: str | None) -> None:
-    """ScoredDocuments or count rows in, alert transitions out: the alerter's own rules, no servers."""
+@click.option("--lane", type=click.Choice(["share", "count", "both"]), default="both", help="What decides: the share of negatives, their number, or both (the default).")
+@click.option("--summary", type=click.Path(), help="Write counts and rates to this JSON file.")
+@click.option("--picture", metavar="FILE.png", type=click.Path(), help="Draw the course of up to six subjects: share of negatives, what was usual, volume, alerts.")
+@click.option(
+    "--plant",
+    metavar="K[,K...]",
+    help="Plant three-hour surges of K times the usual negatives into the second half of the record; tell what is caught, how soon, and the false alarms.",
+)
+@click.option("--plant-seed", metavar="N", type=click.IntRange(min=0), help="Of the random surges; default: always the same.")
+def backtest(file: IO[bytes], *, rules: str | None, lane: str, summary: str | None, picture: str | None, plant: str | None, plant_seed: int | None) -> None:
+    """ScoredDocuments or count rows in, alert transitions out: the alerter's own rules, no servers.
+
+    FILE is JSON Lines, `-` for stdin. A count row is what happened to a subject in the minutes that begin at `at`:
+    {"at": "2026-11-23T09:00:00Z", "subject": "x", "total": 20, "negative": 4} and, where known, "stories" and "authors" among
+    the negatives; rows in time order. Transitions of the record as it is go to stdout. With --plant (e.g. 3,5,10) the report
+    goes to stderr and to the summary, and the picture shows the strongest surges.
+    """
     from yuqing.backtest import backtest_file
+    from yuqing.planting import PLANT_SEED, strengths_of
 
     _settings()
-    backtest_file(file, sys.stdout.buffer, rules=rules, lane=lane, summary=summary)
+    strengths = strengths_of(plant) if plant is not None else ()
+    seed = PLANT_SEED if plant_seed is None else plant_seed
+    backtest_file(file, sys.stdout.buffer, rules=rules, lane=lane, summary=summary, picture=picture, plant=strengths, plant_seed=seed, say=_say)
 
 
 @main.command()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -40,6 +40,21 @@ class CountRow(Struct, frozen=True):
     authors: _Counted | None = None
 
 
+class Manner(NamedTuple):
+    """How a text is told, as far as breadth depends on it."""
+
+    social: bool
+    authored: bool  # its author is known
+
+
+class Further(NamedTuple):
+    """A negative text added to a record."""
+
+    at_s: int  # epoch seconds
+    name: str  # of its story, its publisher and, where its manner has one, its author: nothing else has it
+    manner: Manner
+
+
 class Voices(Protocol):
     """Who told a subject negatively, and when."""
 
@@ -49,6 +64,14 @@ class Voices(Protocol):
 
     def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
         """Story and publisher of each negative telling in [start_s, end_s); none where the record does not say."""
+        ...
+
+    def manners(self) -> list[Manner]:
+        """How each negative text was told; none where the record does not say."""
+        ...
+
+    def joined(self, texts: Sequence[Further]) -> Voices:
+        """These and further ones."""
         ...
 
 
@@ -75,6 +98,17 @@ class Track:
     def end_s(self) -> int:
         """When its last pane closed."""
         return self.last_s + self.pane_s
+
+    def with_negatives(self, texts: Sequence[Further]) -> Track:
+        """The same record with further negative texts, each in its pane."""
+        at_s = np.array([text.at_s for text in texts], np.int64)
+        added = self.first_s + (at_s - self.first_s) // self.pane_s * self.pane_s
+        starts, where = np.unique(np.concatenate([self.starts_s, added]), return_inverse=True)
+        counts = np.zeros((2, len(starts)), np.int64)
+        counts[:, where[: len(self.starts_s)]] = self.counts
+        counts += np.bincount(where[len(self.starts_s) :], minlength=len(starts))
+        in_panes = [text._replace(at_s=start) for text, start in zip(texts, added.tolist(), strict=True)]
+        return Track(self.pane_s, starts, counts, self.voices.joined(in_panes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +162,19 @@ class _Columns:
         del start_s, end_s
         return frozenset()
 
+    def manners(self) -> list[Manner]:
+        """None: counts do not say how it was told."""
+        return []
+
+    def joined(self, texts: Sequence[Further]) -> _Columns:
+        """A row more for each text; it says how many told it where others do."""
+        further = np.array([text.at_s for text in texts], np.int64)
+        ones = np.ones(len(further), np.int64)
+        told = [ones if (np.asarray(column) != UNKNOWN).any() else ones * UNKNOWN for column in (self.stories, self.authors)]
+        order = np.argsort(np.concatenate([self.at_s, further]), kind="stable")
+        pairs = zip((self.at_s, self.total, self.negative, self.stories, self.authors), (further, ones, ones, *told), strict=True)
+        return _Columns(*(array(own.typecode, np.concatenate([own, more])[order].astype(own.typecode).tobytes()) for own, more in pairs))
+
 
 class _CountTracks:
     """Count rows, as they come."""
@@ -169,7 +216,7 @@ class _Told:
     documents: dict[tuple[int, str], str] = field(default_factory=dict)  # (day, doc_id) -> story
     tellings: dict[tuple[int, str, str], tuple[int, str, bool, bool]] = field(default_factory=dict)  # (day, story, publisher) -> (event_ms, document, negative, social)
     posts: list[int] = field(default_factory=list)  # event_s of negative tellings of authors, sorted at the end
-    negatives: list[tuple[int, str, str, str]] = field(default_factory=list)  # (event_s, story, publisher, author), sorted at the end
+    negatives: list[tuple[int, str, str, str, bool]] = field(default_factory=list)  # (event_s, story, publisher, author, social), sorted at the end
 
     def take(self, scored: ScoredDocument) -> None:
         document, event_ms = scored.document, epoch_ms(scored.event_at)
@@ -177,11 +224,12 @@ class _Told:
         if self.documents.setdefault((day, document.doc_id), scored.telling_id) != scored.telling_id:
             return  # an edit of a document that was counted: it counts once
         negative = scored.sentiment.label == "negative"
-        telling = event_ms, digest(document.doc_id), negative, PaneKind.of(document.kind) is PaneKind.SOCIAL
+        social = PaneKind.of(document.kind) is PaneKind.SOCIAL
+        telling = event_ms, digest(document.doc_id), negative, social
         key = day, scored.telling_id, document.publisher
         self.tellings[key] = min(self.tellings.get(key, telling), telling)
         if negative:
-            self.negatives.append((event_ms // 1000, scored.telling_id, document.publisher, document.author_hash or ""))
+            self.negatives.append((event_ms // 1000, scored.telling_id, document.publisher, document.author_hash or "", social))
 
     def track(self) -> Track:
         """The panes that hold a telling."""
@@ -203,7 +251,17 @@ class _Told:
     def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
         """Those of exactly this time."""
         rows = self.negatives[bisect_left(self.negatives, (start_s,)) : bisect_left(self.negatives, (end_s,))]
-        return frozenset((story, publisher) for _, story, publisher, _ in rows)
+        return frozenset((story, publisher) for _, story, publisher, *_ in rows)
+
+    def manners(self) -> list[Manner]:
+        """Those of all, copies included."""
+        return [Manner(social, bool(author)) for *_, author, social in self.negatives]
+
+    def joined(self, texts: Sequence[Further]) -> _Told:
+        """Without the documents: these are counted already."""
+        told = [(at_s, name, name, name if manner.authored else "", manner.social) for at_s, name, manner in texts]
+        posts = [text.at_s for text in texts if text.manner.social]
+        return _Told(posts=sorted([*self.posts, *posts]), negatives=sorted([*self.negatives, *told]))
 
 
 class _ToldTracks:

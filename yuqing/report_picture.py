@@ -11,14 +11,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
 from models.training.report import Evaluation, Report, Section
+from yuqing.pictures import BLUE, DPI, GREY, INK, RED, WIDTH_IN, plain
 
-WIDTH_IN = 13.0
-DPI = 130
 FEW_LABELS = 6
 """Labels up to which the matrix is small and its counts are large."""
 SMALL_IN, LARGE_IN = 5.6, 9.4
 """Heights of a row of the picture, by the size of its matrix."""
-INK, GREY, BLUE, RED = "#1f2933", "#9aa5b1", "#1f6fb2", "#c8553d"
 MOST_TITLE_CHARS = 70
 DARK_FROM = 0.62
 """Share from which the colour of a cell is too dark for dark text."""
@@ -62,7 +60,7 @@ def _reliability(axes: Axes, section: Section) -> None:
     for handle in legend.legend_handles:
         if handle is not None and hasattr(handle, "set_sizes"):
             handle.set_sizes([60])
-    _plain(axes)
+    plain(axes)
 
 
 def _confidences(axes: Axes, report: Report) -> None:
@@ -70,14 +68,7 @@ def _confidences(axes: Axes, report: Report) -> None:
     axes.bar([one.confidence for one in report.reliability], rows, width=0.035, color=BLUE, alpha=0.6)
     axes.set(xlabel="confidence in the answer", ylabel="texts", ylim=(0, max(rows) * 1.15))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    _plain(axes)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(visible=True, color="#e4e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plain(axes)
 
 
 def _confusion(axes: Axes, section: Section) -> None:

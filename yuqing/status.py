@@ -158,7 +158,8 @@ def show_status(settings: Settings, *, as_json: bool) -> int:
         click.echo(json.dumps(state, ensure_ascii=False))
     else:
         _print(state)
-    return 1 if state["blind"] or state["watermark"] is None else 0
+    silent = state["detection"] is not None and state["detection"]["silent"]
+    return 1 if state["blind"] or state["watermark"] is None or silent else 0
 
 
 async def read_status(settings: Settings) -> dict[str, Any]:
@@ -188,6 +189,7 @@ async def status_of(store: WindowStore, *, redis: Any, settings: Settings) -> di
     clock = settings.clock()
     found = watermark(marks, now=clock.now(), wall=wall, speed=clock.speed)
     sources = await redis.hgetall(settings.names.sources)
+    detection = await redis.get(settings.names.detection)
     return {
         "watermark": None if found.at is None else found.at.isoformat(),
         "behind": found.behind,
@@ -196,6 +198,7 @@ async def status_of(store: WindowStore, *, redis: Any, settings: Settings) -> di
             {"partition": mark.partition, "behind": mark.behind, "reported_s_ago": round(wall.timestamp() - mark.reported_ms / 1000, 1)}
             for mark in sorted(marks, key=lambda m: m.partition)
         ],
+        "detection": None if detection is None else json.loads(detection),
         "sources": {name.decode(): _source(json.loads(value), wall=wall) for name, value in sorted(sources.items())},
     }
 
@@ -217,6 +220,21 @@ def _print(state: dict[str, Any]) -> None:
         click.echo(f"pipeline: alive, windows complete until {state['watermark']}, {state['behind']} records behind")
     for row in state["partitions"]:
         click.echo(f"  {row['partition']:<32} {row['behind']:>8} behind   reported {row['reported_s_ago']:.0f} s ago")
+    _print_detection(state["detection"])
     click.echo(f"sources: {len(state['sources'])}")
     for name, health in state["sources"].items():
         click.echo(f"  {name:<32} {health['state']:<8} last good {health.get('last_good_at') or 'never'}  {health.get('last_error') or ''}")
+
+
+def _print_detection(found: dict[str, Any] | None) -> None:
+    """On what the verdicts stand: rules, thresholds, and whether calm means anything."""
+    if found is None:
+        click.echo("detection: no alerter has looked yet")
+        return
+    thresholds = ", ".join(f"{scan} {'off' if theta is None else f'{theta:.2f}'}" for scan, theta in found["thresholds"].items())
+    click.echo(f"detection: looked at {found['at']}, {found['subjects']} subjects, {found['firing']} alerts on, rules {found['rules_version']}")
+    click.echo(f"  thresholds (-log10 of the probability on a usual day): {thresholds} (of counts: each subject's own follows from its past)")
+    if found["silent"]:
+        click.echo("  SILENT: no text from any source in an hour that always had some: calm means nothing, no alert ends")
+    if found["shifted"]:
+        click.echo("  SHIFT: all subjects rise together: the model, a source of another tone, or the whole market; lesser surges are held back")

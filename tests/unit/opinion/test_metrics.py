@@ -64,7 +64,7 @@ gauge delivery_breakers_open
 """
 """What dashboards and rules of other people rely on. A name may be added; one that is here stays."""
 
-CLOSED_LABELS = {"outcome", "state", "reason", "sentiment", "kind", "step", "stage", "window", "lane", "severity", "status", "channel", "backend", "device"}
+CLOSED_LABELS = {"outcome", "state", "reason", "sentiment", "kind", "step", "stage", "window", "lane", "scan", "severity", "status", "channel", "backend", "device"}
 BOUNDED_LABELS = {"source", "topic", "partition", "subject", "model", "revision"}
 """As many values as somebody configured. Never an id, an address, an author or a company: each would be a series for ever."""
 NO_BASE_UNIT = re.compile(r"_(s|ms|us|millis|milliseconds|minutes|hours|days|kb|mb|kilobytes|megabytes|percent)(_|$)")

@@ -12,9 +12,11 @@ import pytest
 from opinion.codec import encode
 from opinion.errors import ConfigError, InvalidRecord
 from opinion.records import ScoredDocument
+from tests.support.recordings import weeks_of_counts, weeks_of_documents
 from tests.support.records import NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
 from tests.support.surges import COMPANY, MONDAY, STUDIED, Minutes, filled, look, quiet, with_surge
-from yuqing.backtest import Row, Summary, backtest_file, run_backtest
+from tests.unit.yuqing.conftest import Command
+from yuqing.backtest import Row, Summary, alarms_of, backtest_file, run_backtest
 from yuqing.recorded import read_recording
 
 CRISIS = with_surge(quiet(hours=48), at_hour=30, hours=2, per_hour=40)
@@ -195,3 +197,77 @@ def test_a_window_never_shows_more_stories_or_publishers_than_negatives() -> Non
     found = run_backtest(seconds([*calm, *crisis]), rules=STUDIED).rows
     assert found
     assert all((row.stories or 0) <= row.negative for row in found)
+
+
+def test_alerts_are_stretches_of_time() -> None:
+    found = run_backtest(rows(CRISIS), rules=STUDIED).rows
+    (alarm,) = alarms_of(found)[COMPANY]
+    first, last = found[0], found[-1]
+    assert (alarm.begin_s, alarm.end_s) == (int(first.at.timestamp()), int(last.at.timestamp()))
+    assert (alarm.severity, alarm.ratio, alarm.usual) == (last.severity, first.ratio, first.baseline_ratio)
+    (open_end,) = alarms_of(found[:-1])[COMPANY]
+    assert open_end.end_s is None
+
+
+PLANTED_KEYS = [
+    *("seed", "surge_s", "subjects", "left_out", "subject_weeks", "false_alarms", "false_alarms_per_subject_week"),
+    *("false_alarms_per_subject_week_95", "chance_recall", "strengths"),
+]
+
+
+@pytest.mark.parametrize("lines", [weeks_of_counts(days=60, spoken=True), weeks_of_documents(days=24)], ids=["counts", "documents"])
+def test_planted_surges_are_told_of_beside_the_record_as_it_is(command: Command, tmp_path: Path, lines: list[bytes]) -> None:
+    (tmp_path / "record.jsonl").write_bytes(b"".join(lines))
+    plain = command("backtest", "record.jsonl", "--summary", "plain.json")
+    planted = command("backtest", "record.jsonl", "--summary", "planted.json", "--plant", "30,10", "--picture", "planted.png")
+    assert (plain.exit_code, planted.exit_code) == (0, 0)
+    assert planted.stdout == plain.stdout
+    before, after = (json.loads((tmp_path / name).read_text()) for name in ("plain.json", "planted.json"))
+    assert list(before) == SUMMARY_KEYS
+    assert list(after) == [*SUMMARY_KEYS, "planted"]
+    assert {key: after[key] for key in SUMMARY_KEYS} == before
+    assert list(after["planted"]) == PLANTED_KEYS
+    weak, strong = after["planted"]["strengths"]
+    assert (weak["k"], strong["k"], strong["recall"]) == (10.0, 30.0, 1.0)
+    assert strong["median_delay_min"] <= weak["median_delay_min"] < 180
+    assert planted.stderr.splitlines()[-1].split()[:2] == ["30", str(strong["planted"])]
+    assert (tmp_path / "planted.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_seed_plants_the_same_and_another_differently(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "record.jsonl").write_bytes(b"".join(weeks_of_counts(days=40)))
+    said = [command("backtest", "record.jsonl", "--plant", "5", *seed).stderr for seed in ((), (), ("--plant-seed", "4"))]
+    assert said[0] == said[1] != said[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--plant", "3,x"), "yuqing: --plant 3,x: 'x' is not a number"),
+        (("--plant", "1"), "yuqing: --plant 1: 1 is not above 1 and at most 1000"),
+        (("--picture", "none/x.png"), "yuqing: --picture none/x.png: No such file or directory"),
+        (("--picture", "folder.png"), "yuqing: --picture folder.png: Is a directory"),
+        (("--picture", "record.jsonl/x.png"), "yuqing: --picture record.jsonl/x.png: Not a directory"),
+        (("--picture", "x.svg"), "yuqing: --picture x.svg: the name must end in .png"),
+        (("--summary", "none/x.json"), "yuqing: --summary none/x.json: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_work(command: Command, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    """The record is a bad one: to be told of that would mean that it had been read."""
+    (tmp_path / "record.jsonl").write_bytes(b"nonsense")
+    (tmp_path / "folder.png").mkdir()
+    result = command("backtest", "record.jsonl", *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", message + "\n")
+
+
+def test_a_record_too_short_to_plant_in_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "record.jsonl").write_bytes(b"".join(rows(CRISIS)))
+    result = command("backtest", "record.jsonl", "--plant", "5")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no subject has a record of twenty days" in result.stderr
+
+
+def test_a_picture_of_an_empty_record_is_no_failure(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "record.jsonl").touch()
+    assert command("backtest", "record.jsonl", "--picture", "x.png").exit_code == 0
+    assert (tmp_path / "x.png").stat().st_size > 1000
