@@ -42,6 +42,7 @@ class DetectorState(Struct, frozen=True):
     episodes: dict[str, Episode] = field(default_factory=dict)
     learned: Learned = Learned()
     tails: TailState = TailState()
+    common_s: int | None = None  # when all subjects last shifted together
 
 
 class Snapshot(Struct, frozen=True):
@@ -120,7 +121,7 @@ class Detector:
 
     def state(self) -> DetectorState:
         """What to save, but for the own tails."""
-        return DetectorState(self._evaluated_s, dict(self._episodes), self._surges.share.learned(), self._surges.tails.state())
+        return DetectorState(self._evaluated_s, dict(self._episodes), self._surges.share.learned(), self._surges.tails.state(), self._surges.common_s)
 
     def own_tails(self, *, changed: bool = False) -> dict[str, OwnTail]:
         """What to save of each subject: of all, or of those that changed since the changed ones were last asked for."""
@@ -129,7 +130,7 @@ class Detector:
     def restore(self, state: DetectorState, own: Mapping[str, OwnTail] | None = None) -> None:
         """Forget everything and go on from a saved state; the caller puts the panes again, oldest first."""
         self._panes = Panes()
-        self._surges = Surges(self._panes, self.rules, learned=state.learned, tails=state.tails, own=own)
+        self._surges = Surges(self._panes, self.rules, learned=state.learned, tails=state.tails, common_s=state.common_s, own=own)
         self._evaluated_s, self._episodes = state.evaluated_s, dict(state.episodes)
 
     def spikes(self, until: datetime, *, partial: bool = False) -> list[Spike]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 COMMON_SHARE, COMMON_LEAST = 0.2, 10
 """Subjects that rise at once, as a part of those that are spoken of and in number, from which on it is a shift common to all."""
-COMMON_LIFT = 2.0
-"""Share over the usual share from which on a surge is one of its own even while all shift: no model's bias doubles a share."""
+COMMON_S = 86400
+"""For so long after a common shift a surge must stand out from what all subjects do."""
+MOST_COMMON = 1.75
+"""A common shift explains at most so many times the usual share: no model's bias doubles it."""
 
 
 def least_score(scores: Sequence[float], *, tested: int, rate: float) -> float:

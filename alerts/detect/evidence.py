@@ -6,7 +6,7 @@ import numpy as np
 
 from alerts.detect.counts import count_scores
 from alerts.detect.rules import Rules
-from alerts.detect.share import tail
+from alerts.detect.share import Sums, score_range
 from opinion.records import Lane, Spike
 
 
@@ -27,16 +27,14 @@ def corroborated_score(spike: Spike, rules: Rules) -> float:
     negative = max(0, min(negative, spike.negative - spike.explained))
     if negative == spike.negative:
         return spike.score
-    return min(spike.score, _score_of(negative, spike, rules))
+    return min(spike.score, score_of(negative, spike, rules))
 
 
-def _score_of(negative: int, spike: Spike, rules: Rules) -> float:
-    """The score that the window would have with fewer negatives."""
-    usual, dispersion = np.array([[spike.expected_negative]]), np.array([spike.dispersion])
+def score_of(negative: int, spike: Spike, rules: Rules, *, times: float = 1.0) -> float:
+    """The score that the window would have with fewer negatives, or with a usual share so many times as high."""
+    usual, dispersion = np.array([[spike.expected_negative * times]]), np.array([spike.dispersion])
     if spike.lane == Lane.COUNT:
         return float(count_scores(np.array([[negative]]), usual=usual, dispersion=dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)[0, 0])
     total = spike.total - (spike.negative - negative)
-    if negative < rules.min_negative or negative < rules.min_lift * spike.baseline_ratio * total:
-        return 0.0
-    p = tail(np.array([negative]), np.array([total]), usual=spike.baseline_ratio, rho=rules.rho_of(spike.width_s))
-    return float(-np.log10(p[0]))
+    sums, share = Sums(np.array([[total]]), np.array([[negative]])), np.array([[min(0.999, spike.baseline_ratio * times)]])
+    return float(score_range(sums, usual=share, rho=np.array([[rules.rho_of(spike.width_s)]]), rules=rules)[0, 0])

@@ -13,8 +13,8 @@ from opinion.windows import PANE_S
 HOUR_S = 3600
 QUARTERS = 4
 """Quarter hours in an hour."""
-LEAST_THETA = 3.0
-"""No threshold is lower: a chance in a thousand is no news."""
+LEAST_SHARE_THETA = 3.0
+"""No threshold of the share scan is lower: a chance in a thousand is no news."""
 
 WIDEST_S = 6 * HOUR_S
 """No window of the rules is wider; beyond lies the day's scan."""
@@ -37,7 +37,7 @@ class Budgets(Struct, frozen=True, forbid_unknown_fields=True):
     """False alarms that each scan may give per subject and week; 0 switches the scan off."""
 
     share: _Budget = 0.25  # share of negatives in minutes to hours
-    day: _Budget = 0.02  # share of negatives over a day
+    day: _Budget = 0.05  # share of negatives over a day
     count: _Budget = 0.05  # number of negatives
 
     def of(self, scan: Scan) -> float:
@@ -53,7 +53,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     false_alarms: Budgets = Budgets()
-    theta: Annotated[float, Meta(ge=LEAST_THETA)] | None = None  # a fixed threshold of the share scan instead, to study one
+    theta: Annotated[float, Meta(ge=LEAST_SHARE_THETA)] | None = None  # a fixed threshold of the share scan instead, to study one
     windows: Annotated[tuple[WindowRule, ...], Meta(min_length=1, max_length=8)] = (
         WindowRule(900, 0.006),
         WindowRule(1800, 0.0065),
@@ -79,7 +79,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prior_share: _Share = 0.2  # usual ratio where nothing is known at all
     prior_weight: _Positive = 20.0  # texts that a subject's prior is worth
     pool_weight: _Positive = 500.0  # texts that `prior_share` is worth against what all subjects show
-    resolve_margin: Annotated[float, Meta(ge=0, lt=LEAST_THETA)] = 1.5  # calm is a score below the threshold minus this
+    resolve_margin: Annotated[float, Meta(ge=0, lt=LEAST_SHARE_THETA)] = 1.5  # calm is a score below the threshold minus this
     resolve_after_min: _Count = 60  # calm for so long ends an alert
     false_discoveries: Annotated[float, Meta(gt=0, le=1)] = 0.1  # part of the surges found at one instant that may be by chance (Benjamini-Hochberg)
     rearm_h: _Count = 6  # from the start of an alert until its subject may start another

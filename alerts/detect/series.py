@@ -121,7 +121,7 @@ class PaneSeries:
             return 0, 0
         change = self.panes.put(pane, total=total, negative=negative)
         if any(change):
-            self.quarters.add((self.instant(pane + 1) - 1) // QUARTER_S, total=change[TOTAL], negative=change[NEGATIVE])
+            self.quarters.add(self.quarter_of(pane), total=change[TOTAL], negative=change[NEGATIVE])
             self.hours.add(self.hour_of(pane), total=change[TOTAL], negative=change[NEGATIVE])
         return change
 
@@ -146,6 +146,15 @@ class PaneSeries:
     def instants(self, boundaries: Ints) -> Ints:
         """Epoch seconds of boundaries."""
         return self.anchor_s + boundaries * self.pane_s
+
+    def quarters_of(self, starts_s: Ints) -> Ints:
+        """The quarter hours that the panes which begin at these instants are learned in."""
+        quarters: Ints = (self.instants((starts_s - self.anchor_s) // self.pane_s + 1) - 1) // QUARTER_S
+        return quarters
+
+    def quarter_of(self, pane: int) -> int:
+        """The quarter hour (since 1970) that a pane is learned in."""
+        return (self.instant(pane + 1) - 1) // QUARTER_S
 
     def hour_of(self, pane: int) -> int:
         """The hour (since 1970) that a pane is learned in."""

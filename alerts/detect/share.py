@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import betainc
 
 from alerts.detect.rules import Rules
@@ -68,12 +69,18 @@ def tail(negative: Ints | Floats, total: Ints | Floats, *, usual: Floats | float
     return np.clip(p, LEAST_P, 1.0)
 
 
+def lifted(negative: Ints, total: Ints, *, usual: Floats, rules: Rules) -> npt.NDArray[np.bool_]:
+    """Where the share of negatives is `min_lift` times the usual, or that of all others has fallen as much: where three of four are always negative only this can be."""
+    risen: npt.NDArray[np.bool_] = negative >= rules.min_lift * usual * total
+    return risen | (rules.min_lift * (total - negative) <= (1 - usual) * total)
+
+
 def score_range(sums: Sums, *, usual: Floats, rho: Floats, rules: Rules) -> Floats:
     """Scores (windows, boundaries): -log10 of the tail; 0 where evidence is too thin (`min_negative`, `min_lift`).
 
     `usual` and `rho` are those of each window at each boundary, of the same shape as the sums.
     """
-    enough = (sums.negative >= rules.min_negative) & (sums.negative >= rules.min_lift * usual * sums.total)
+    enough = (sums.negative >= rules.min_negative) & lifted(sums.negative, sums.total, usual=usual, rules=rules)
     score = np.zeros(enough.shape)
     p = tail(sums.negative[enough], sums.total[enough], usual=usual[enough], rho=rho[enough])
     score[enough] = np.abs(np.log10(p))  # abs: no -0.0

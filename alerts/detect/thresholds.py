@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alerts.detect.rules import HOUR_S, LEAST_THETA
+from alerts.detect.rules import HOUR_S, LEAST_SHARE_THETA
 from alerts.detect.series import Floats
 from opinion.records import Scan
 
@@ -20,11 +20,14 @@ LOW, MIDDLE, HIGH = 2.25, 3.0, 3.75
 """Scores between which the law of the highest score of a block is read; equally far apart."""
 OWN_MEMORY_S, POOLED_MEMORY_S = 56 * 86400, 182 * 86400
 """A subject's blocks are remembered for eight weeks, those of all together for half a year."""
-WEEK_S = 7 * 86400
-MOST_THETA = {Scan.SHARE: 8.0, Scan.DAY: 8.0, Scan.COUNT: 100.0}
-PRIOR_WEEKS = 15.0
+WEEK_D = 7
+WEEK_S = WEEK_D * 86400
+LEAST_THETA = {Scan.SHARE: LEAST_SHARE_THETA, Scan.DAY: 2.5, Scan.COUNT: 3.0}
+MOST_THETA = {Scan.SHARE: 8.0, Scan.DAY: 6.0, Scan.COUNT: 100.0}
+"""Bounds of the thresholds: a chance in a thousand is no news, but of days there are few."""
+PRIOR_WEEKS = 30.0
 """Subject-weeks that what is assumed beforehand is worth in the pooled law."""
-PRIOR = {Scan.SHARE: (3.5, 0.79, 0.21), Scan.DAY: (0.5, 0.1, 0.02)}
+PRIOR = {Scan.SHARE: (3.5, 0.79, 0.21), Scan.DAY: (0.12, 0.04, 0.02)}
 """Blocks a subject-week whose highest score is assumed in [LOW, MIDDLE), [MIDDLE, HIGH) and above. Measured: docs/experiments/006-budgets.md."""
 REACH = {Scan.SHARE: 1.3, Scan.DAY: 1.5}
 """Blocks that one alert reaches into, on average. Measured: docs/experiments/006-budgets.md."""
@@ -34,13 +37,15 @@ PRIOR_COUNT_THETA, PRIOR_COUNT_WEEKS, PRIOR_COUNT_BUDGET = 12.0, 2.0, 0.05
 """The count scan's threshold for a subject of no past, at a budget, and the weeks that it is worth against the subject's own."""
 PRIOR_SHAPE, PRIOR_SHAPE_WEIGHT = 0.35, 8.0
 """Shape of the count scan's tail (share of the threshold per factor e of rarity), and the blocks that it is worth."""
-MOST_OWN = 8
-"""Highest blocks of a subject that its tail is read from."""
+NOTED = {Scan.SHARE: 2.0, Scan.DAY: 2.0, Scan.COUNT: 1.5}
+"""Scores below these are not noted: no threshold depends on them."""
+OWN_FIRST, OWN_LAST = 2.0, 4.0
+"""The tail of a subject's counts is read between the heights that it passes so many times a week: what is higher may be surges."""
 
 
 def block_s(scan: Scan) -> int:
     """Length of a block in seconds: an alert seldom lasts over two."""
-    return 86400 if scan == Scan.DAY else 6 * HOUR_S
+    return 6 * HOUR_S if scan == Scan.SHARE else 86400
 
 
 class Heights(NamedTuple):
@@ -79,27 +84,31 @@ def pooled_threshold(heights: Heights, *, scan: Scan, budget: float) -> float:
     x = min(most_x, max(least_x, 1 / max(to_low / to_middle - 1, 1e-9)))
     scale = -(HIGH - MIDDLE) / math.log(x)
     passed_low = -per_week * to_low / (1 - x * x)
-    return min(MOST_THETA[scan], max(LEAST_THETA, LOW + scale * math.log(passed_low / (REACH[scan] * budget))))
+    found: float = LOW + scale * math.log(passed_low / (REACH[scan] * budget))
+    return min(MOST_THETA[scan], max(LEAST_THETA[scan], found))
 
 
 def own_threshold(highest: Floats, *, blocks: int, budget: float) -> float:
     """The count score that one subject passes `budget` times a week, by its own blocks: so many, of which `highest` are the highest scores.
 
-    The tail beyond the highest block a week is a power law (Hill 1975), its shape drawn to what other subjects have. Beside what is known
-    beforehand the subject's own past weighs by its length.
+    The tail is a power law, its shape that between two ranks and drawn to what other subjects have. Beside what is known beforehand the
+    subject's own past weighs by its length.
 
     >>> own_threshold(np.array([]), blocks=0, budget=0.05)
     12.0
     """
     weeks = blocks * block_s(Scan.COUNT) / WEEK_S
-    prior = PRIOR_COUNT_THETA * (PRIOR_COUNT_BUDGET / budget) ** PRIOR_SHAPE
-    used = min(MOST_OWN, int(weeks))
-    top = np.maximum(np.sort(highest)[::-1][: used + 1], LEAST_THETA / 2)
-    if not used or len(top) <= used:
-        own = LEAST_THETA
-    else:
-        shape = (float(np.log(top[:used] / top[used]).sum()) + PRIOR_SHAPE_WEIGHT * PRIOR_SHAPE) / (used + PRIOR_SHAPE_WEIGHT)
-        own = float(top[used]) * (used / weeks / budget) ** shape
+    prior: float = PRIOR_COUNT_THETA * (PRIOR_COUNT_BUDGET / budget) ** PRIOR_SHAPE
+    if weeks < 1:
+        return min(MOST_THETA[Scan.COUNT], max(LEAST_THETA[Scan.COUNT], prior))
+    first, last = round(OWN_FIRST * weeks), round(OWN_LAST * weeks)
+    top = np.concatenate([np.sort(highest)[::-1], np.full(last + 1, NOTED[Scan.COUNT])])
+    rarer, often = (-WEEK_D * math.log1p(-rank / (WEEK_D * weeks)) for rank in (first, last))  # times a week that a height is passed, from days on which it is
+    found: float = math.log(float(top[first] / top[last])) / math.log(often / rarer)
+    if top[last] == NOTED[Scan.COUNT]:  # its height is not known, and less than this
+        found = max(found, PRIOR_SHAPE)
+    shape = ((last - first) * found + PRIOR_SHAPE_WEIGHT * PRIOR_SHAPE) / (last - first + PRIOR_SHAPE_WEIGHT)
+    own = float(top[last]) * (often / budget) ** shape
     share = weeks / (weeks + PRIOR_COUNT_WEEKS)
     drawn: float = own**share * prior ** (1 - share)
-    return min(MOST_THETA[Scan.COUNT], max(LEAST_THETA, drawn))
+    return min(MOST_THETA[Scan.COUNT], max(LEAST_THETA[Scan.COUNT], drawn))

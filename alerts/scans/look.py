@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alerts.detect.rules import LEAST_THETA, Rules
+from alerts.detect.rules import Rules
 from alerts.detect.series import Floats, Ints
 from alerts.detect.share import Sums
+from alerts.detect.thresholds import LEAST_THETA
 from opinion.records import Scan
 
 
@@ -41,7 +42,7 @@ class Look(NamedTuple):
 
     def warm(self, rules: Rules) -> Ints:
         """Evaluations that may matter, whatever the threshold: to keep an alert on, or to begin one."""
-        found: Ints = np.nonzero(np.maximum(self.score.max(axis=0), self.level) >= LEAST_THETA - rules.resolve_margin)[0]
+        found: Ints = np.nonzero(np.maximum(self.score.max(axis=0), self.level) >= LEAST_THETA[self.scan] - rules.resolve_margin)[0]
         return found
 
 

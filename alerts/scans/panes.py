@@ -21,6 +21,7 @@ class Panes:
     def __init__(self) -> None:
         self.series: dict[str, PaneSeries] = {}
         self.pool = CountGrid()
+        self.pool_quarters = CountGrid()
         self._voices: dict[int, int] = {}
 
     def put(self, subject: str, start_s: int, *, total: int, negative: int) -> PaneSeries:
@@ -32,6 +33,7 @@ class Panes:
         if any(change):
             hour = series.hour_of(series.boundary(start_s))
             self.pool.add(hour, total=change[TOTAL], negative=change[1])
+            self.pool_quarters.add(series.quarter_of(series.boundary(start_s)), total=change[TOTAL], negative=change[1])
             now = series.hours.total(hour)
             self._heard(hour, (now > 0) - (now - change[TOTAL] > 0))
         return series
@@ -52,6 +54,7 @@ class Panes:
         series = self.series[subject] = PaneSeries(pane_s=pane_s, anchor_s=int(starts_s[0]))
         hours = series.load(starts_s, counts)
         self.pool.add_many(hours, counts)
+        self.pool_quarters.add_many(series.quarters_of(starts_s), counts)
         for hour in np.unique(hours[counts[TOTAL] > 0]).tolist():
             self._heard(hour, 1)
 
@@ -73,9 +76,18 @@ class Panes:
         days = [total for day, total in enumerate(known, 1) if self._any_before(hour - 24 * day)]
         return len(days) >= SILENCE_KNOWN_DAYS and min(days) >= SILENCE_LEAST
 
+    def lift(self, at_s: int) -> float:
+        """The share of negatives of all subjects in the last full hour, late documents in, over that of the week before."""
+        quarter = at_s // QUARTER_S - 1
+        total, negative = self.pool_quarters.slice(quarter - 4, quarter).sum(axis=1).tolist()
+        hour = quarter // 4 - 1
+        usual_total, usual_negative = self.pool.slice(hour - 168, hour).sum(axis=1).tolist()
+        return float(negative * usual_total / (total * usual_negative)) if total and usual_negative else 1.0
+
     def trim_pool(self, hour: int) -> None:
         """Forget the sums of hours before this one."""
         self.pool.trim(hour)
+        self.pool_quarters.trim(4 * hour)
         self._voices = {known: count for known, count in self._voices.items() if known >= hour}
 
     def _any_before(self, hour: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from itertools import groupby
 import msgspec
 import numpy as np
 
-from alerts.detect.discovery import COMMON_LEAST, COMMON_LIFT, is_common, least_score
+from alerts.detect.discovery import COMMON_LEAST, COMMON_S, MOST_COMMON, is_common, least_score
+from alerts.detect.evidence import score_of
 from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, WIDEST_S, Rules
 from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints, PaneSeries
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, window_sums
-from alerts.detect.thresholds import LOW
+from alerts.detect.thresholds import LOW, NOTED
 from alerts.scans.count import CountScan
 from alerts.scans.look import Look, joined
 from alerts.scans.panes import Panes
@@ -40,6 +42,7 @@ class Surges:
         *,
         learned: Learned | None = None,
         tails: TailState | None = None,
+        common_s: int | None = None,
         own: Mapping[str, OwnTail] | None = None,
     ) -> None:
         self.share = ShareScan(panes, rules.all, learned)
@@ -48,11 +51,11 @@ class Surges:
         self._panes = panes
         self._rules = rules
         self._lenses: dict[tuple[int, int], tuple[Lens, ...]] = {}
-        self.common_s: int | None = None  # the last instant at which all subjects shifted together
+        self.common_s = common_s  # the last instant at which all subjects shifted together
 
     def by(self, rules: RuleBook) -> Surges:
         """The same by other rules: what was learned stays, what was computed by the old rules goes."""
-        return Surges(self._panes, rules, learned=self.share.learned(), tails=self.tails.state(), own=self.tails.own())
+        return Surges(self._panes, rules, learned=self.share.learned(), common_s=self.common_s, tails=self.tails.state(), own=self.tails.own())
 
     def between(self, since_s: int | None, closed_s: int, *, on: AbstractSet[str]) -> list[Spike]:
         """Spikes of all boundaries after `since_s`, up to `closed_s`; the scores are learned. None: from the oldest pane on.
@@ -69,8 +72,8 @@ class Surges:
                 once.setdefault(self._group(subject, series, last), []).append(subject)
             elif oldest is not None and oldest < last:
                 looks += self._over_time(subject, oldest + 1, last)
-        looks += self._at_once(once)
-        looks += self._days(since_s, closed_s)
+        looks += self._at_once(once, on=on)
+        looks += self._days(since_s, closed_s, on=on)
         for subject, look in looks:
             self.tails.learn(subject, look)
         self.tails.close(closed_s)
@@ -81,7 +84,7 @@ class Surges:
         once: dict[_Group, list[str]] = {}
         for subject, series in self._panes.series.items():
             once.setdefault(self._group(subject, series, series.boundary(closed_s) + 1), []).append(subject)
-        return self._spikes(self._at_once(once), on=on)
+        return self._spikes(self._at_once(once, on=on), on=on)
 
     def scores(self, subject: str, boundary: int) -> dict[Scan, float]:
         """The best score of each scan of minutes to hours at one boundary."""
@@ -107,15 +110,15 @@ class Surges:
                     found.setdefault(look.scan, []).append(look.columns(look.warm(rules)))
         return [(subject, joined(looks)) for looks in found.values()]
 
-    def _at_once(self, groups: Mapping[_Group, Sequence[str]]) -> list[tuple[str, Look]]:
+    def _at_once(self, groups: Mapping[_Group, Sequence[str]], *, on: AbstractSet[str]) -> list[tuple[str, Look]]:
         return [
             found
             for (pane_s, _, _, boundary), subjects in groups.items()
             for at in range(0, len(subjects), BLOCK)
-            for found in self._at_one(subjects[at : at + BLOCK], boundary, pane_s=pane_s)
+            for found in self._at_one(subjects[at : at + BLOCK], boundary, pane_s=pane_s, on=on)
         ]
 
-    def _at_one(self, subjects: Sequence[str], boundary: int, *, pane_s: int) -> Iterator[tuple[str, Look]]:
+    def _at_one(self, subjects: Sequence[str], boundary: int, *, pane_s: int, on: AbstractSet[str]) -> Iterator[tuple[str, Look]]:
         """What `_over_time` says of many subjects, whose panes and rules are alike, at one boundary: all at once."""
         rules = self._rules.of(subjects[0])
         views = self._views(pane_s, rules)
@@ -126,7 +129,8 @@ class Surges:
         seen = np.nonzero(sums.negative[-1] >= rules.min_negative)[0]
         if len(seen):
             spoken = [subjects[i] for i in seen.tolist()]
-            yield from _apart(spoken, self._both(spoken, series[0], np.array([boundary]), Sums(sums.total[:, seen], sums.negative[:, seen]), rules=rules), rules)
+            looks = self._both(spoken, series[0], np.array([boundary]), Sums(sums.total[:, seen], sums.negative[:, seen]), rules=rules)
+            yield from _apart(spoken, looks, rules, on=on)
 
     def _both(self, subjects: Sequence[str], series: PaneSeries, boundaries: Ints, sums: Sums, *, rules: Rules) -> Iterator[Look]:
         views = self._views(series.pane_s, rules)
@@ -142,7 +146,7 @@ class Surges:
             else:
                 yield self._count.look(subjects[0], instants, sums, views=views, rules=rules)
 
-    def _days(self, since_s: int | None, closed_s: int) -> Iterator[tuple[str, Look]]:
+    def _days(self, since_s: int | None, closed_s: int, *, on: AbstractSet[str]) -> Iterator[tuple[str, Look]]:
         """The days that ended with an hour since the last look."""
         alike: dict[int, list[str]] = {}
         for subject, series in self._panes.series.items():
@@ -159,11 +163,13 @@ class Surges:
             for at in range(0, len(group), BLOCK):
                 subjects = group[at : at + BLOCK]
                 rules = self._rules.of(subjects[0])
-                yield from _apart(subjects, [self.share.day(subjects, np.array([closed_s // HOUR_S]), rules=rules)], rules)
+                yield from _apart(subjects, [self.share.day(subjects, np.array([closed_s // HOUR_S]), rules=rules)], rules, on=on)
 
     def _spikes(self, looks: Sequence[tuple[str, Look]], *, on: AbstractSet[str]) -> list[Spike]:
         found: list[Spike] = []
         common = self._common(look for _, look in looks if look.scan == Scan.SHARE)
+        before_s = self.common_s
+        self.common_s = max([*common, *([] if before_s is None else [before_s])], default=None)
         for subject, look in looks:
             rules = self._rules.of(subject)
             theta = self.tails.thresholds(subject, look, rules)
@@ -171,20 +177,18 @@ class Surges:
             for i in _that_matter(look, theta, margin=rules.resolve_margin, patience_s=patience_s, is_open=subject in on).tolist():
                 found += _spikes_of(subject, look, i, theta=float(theta[i]), new=look.texts[i] < rules.prior_weight)
         found.sort(key=lambda spike: spike.at)
-        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), common=common)]
+        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), shifted=_within(COMMON_S, at, common, before_s))]
 
-    def _common(self, looks: Iterable[Look]) -> frozenset[int]:
-        """The instants at which all subjects shift together."""
+    def _common(self, looks: Iterable[Look]) -> list[int]:
+        """The instants at which all subjects shift together, in order."""
         rising = [look.at_s[look.score.max(axis=0) >= LOW] for look in looks]
         if len(rising) < COMMON_LEAST:
-            return frozenset()
+            return []
         instants, counts = np.unique(np.concatenate(rising), return_counts=True)
         often = counts >= COMMON_LEAST
-        found = frozenset(at for at, count in zip(instants[often].tolist(), counts[often].tolist(), strict=True) if is_common(count, heard=self._panes.voices(at)))
-        self.common_s = max([*found, *([] if self.common_s is None else [self.common_s])], default=None)
-        return found
+        return [at for at, count in zip(instants[often].tolist(), counts[often].tolist(), strict=True) if is_common(count, heard=self._panes.voices(at))]
 
-    def _held(self, at: datetime, spikes: list[Spike], *, common: AbstractSet[int]) -> list[Spike]:
+    def _held(self, at: datetime, spikes: list[Spike], *, shifted: bool) -> list[Spike]:
         """The spikes of an instant; those are held that are likely to be by chance, so few among so many subjects, or shared by all."""
         strengths: dict[str, float] = {}
         for spike in spikes:
@@ -195,8 +199,10 @@ class Surges:
             return spikes
         least = least_score(list(strengths.values()), tested=max(len(strengths), self._panes.voices(int(at.timestamp()))), rate=self._rules.all.false_discoveries)
         held = {subject for subject, strength in strengths.items() if strength < least}
-        shifted = int(at.timestamp()) in common
-        return [msgspec.structs.replace(spike, held=True) if spike.subject in held or (shifted and spike.lift < COMMON_LIFT) else spike for spike in spikes]
+        if shifted:
+            lift = min(MOST_COMMON, max(1.0, self._panes.lift(int(at.timestamp()))))
+            held |= strengths.keys() - {spike.subject for spike in spikes if score_of(spike.negative, spike, self._rules.of(spike.subject), times=lift) >= spike.theta}
+        return [msgspec.structs.replace(spike, held=True) if spike.subject in held else spike for spike in spikes]
 
     def _share_theta(self, spike: Spike) -> float:
         found = self.tails.threshold_at(spike.subject, Scan.SHARE, self._rules.of(spike.subject), at_s=int(spike.at.timestamp()))
@@ -212,11 +218,21 @@ class Surges:
         return self._lenses[key]
 
 
-def _apart(subjects: Sequence[str], looks: Iterable[Look], rules: Rules) -> Iterator[tuple[str, Look]]:
-    """Looks at many subjects as one of each, where it is not calm."""
+def _within(span_s: int, at: datetime, instants: Sequence[int], before_s: int | None) -> bool:
+    """Whether one of the rising instants, or `before_s` before them all, lies in the span up to `at`."""
+    at_s = at.timestamp()
+    place = bisect_right(instants, at_s)
+    last_s = instants[place - 1] if place else before_s
+    return last_s is not None and at_s - last_s < span_s
+
+
+def _apart(subjects: Sequence[str], looks: Iterable[Look], rules: Rules, *, on: AbstractSet[str]) -> Iterator[tuple[str, Look]]:
+    """Looks at many subjects as one of each, where it is noted or keeps an alert on."""
     for look in looks:
+        noted = look.score.max(axis=0) >= NOTED[look.scan]
         for i in look.warm(rules).tolist():
-            yield subjects[i], look.columns(np.array([i]))
+            if noted[i] or subjects[i] in on:
+                yield subjects[i], look.columns(np.array([i]))
 
 
 def _that_matter(look: Look, theta: Floats, *, margin: float, patience_s: int, is_open: bool) -> Ints:
@@ -228,6 +244,8 @@ def _that_matter(look: Look, theta: Floats, *, margin: float, patience_s: int, i
     warm: Ints = np.nonzero(np.maximum(best, look.level) >= theta - margin)[0]
     if is_open or not len(warm):
         return warm
+    if len(best) == 1:
+        return warm if best[0] >= theta[0] else warm[:0]
     fired = np.cumsum(best[warm] >= theta[warm])
     at_s = look.at_s
     apart = np.diff(at_s[warm], prepend=at_s[warm[0]]) > patience_s

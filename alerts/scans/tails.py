@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct, field
 
-from alerts.detect.rules import HOUR_S, LEAST_THETA, Rules
+from alerts.detect.rules import HOUR_S, Rules
 from alerts.detect.series import Floats, Ints
-from alerts.detect.thresholds import OWN_MEMORY_S, POOLED_MEMORY_S, Heights, block_s, heights_of, own_threshold, pooled_threshold
+from alerts.detect.thresholds import NOTED, OWN_MEMORY_S, POOLED_MEMORY_S, Heights, block_s, heights_of, own_threshold, pooled_threshold
 from alerts.scans.look import Look
 from alerts.scans.panes import Panes
 from opinion.records import Scan
@@ -48,14 +48,9 @@ class Tails:
 
     def learn(self, subject: str, look: Look) -> None:
         """Take note of one subject's evaluations."""
-        best = look.score.max(axis=0)
-        if not best.any():
-            return
-        blocks = _blocks(look.at_s, look.scan)
-        known = self._open[look.scan].setdefault(subject, {})
-        starts = np.nonzero(np.diff(blocks, prepend=blocks[0] - 1))[0]
-        for block, highest in zip(blocks[starts].tolist(), np.maximum.reduceat(best, starts).tolist(), strict=True):
-            if highest >= LEAST_THETA / 2:
+        for block, highest in _highest(look):
+            if highest >= NOTED[look.scan]:
+                known = self._open[look.scan].setdefault(subject, {})
                 known[block] = max(known.get(block, 0.0), round(highest, 2))
 
     def close(self, until_s: int) -> None:
@@ -72,6 +67,8 @@ class Tails:
 
     def thresholds(self, subject: str, look: Look, rules: Rules) -> Floats:
         """The threshold of each evaluation of one subject."""
+        if len(look.at_s) == 1:  # most are, at a tick: what numpy takes to begin counts
+            return np.array([self.threshold(subject, look.scan, rules, block=(int(look.at_s[0]) - 1) // block_s(look.scan))])
         blocks, where = np.unique(_blocks(look.at_s, look.scan), return_inverse=True)
         found: Floats = np.array([self.threshold(subject, look.scan, rules, block=block) for block in blocks.tolist()])[where]
         return found
@@ -151,6 +148,17 @@ class Tails:
         oldest = block - OWN_MEMORY_S // block_s(Scan.COUNT)
         highest = [found for at, found in own.highest.items() if oldest <= at < block]
         return own_threshold(np.array(highest), blocks=block - max(oldest, own.first), budget=budget)
+
+
+def _highest(look: Look) -> list[tuple[int, float]]:
+    """The highest score of each block."""
+    if len(look.at_s) == 1:
+        return [((int(look.at_s[0]) - 1) // block_s(look.scan), float(look.score.max()))]
+    if not len(look.at_s):
+        return []
+    blocks, best = _blocks(look.at_s, look.scan), look.score.max(axis=0)
+    starts = np.nonzero(np.diff(blocks, prepend=blocks[0] - 1))[0]
+    return list(zip(blocks[starts].tolist(), np.maximum.reduceat(best, starts).tolist(), strict=True))
 
 
 def _blocks(at_s: Ints, scan: Scan) -> Ints:
