@@ -10,7 +10,7 @@ import numpy as np
 from alerts.detect.rules import Rules
 from alerts.detect.series import Floats, Ints
 from alerts.detect.share import Sums
-from alerts.detect.thresholds import LEAST_THETA
+from alerts.detect.thresholds import LEAST_THETA, NOTED
 from opinion.records import Scan
 
 
@@ -41,8 +41,9 @@ class Look(NamedTuple):
         )
 
     def warm(self, rules: Rules) -> Ints:
-        """Evaluations that may matter, whatever the threshold: to keep an alert on, or to begin one."""
-        found: Ints = np.nonzero(np.maximum(self.score.max(axis=0), self.level) >= LEAST_THETA[self.scan] - rules.resolve_margin)[0]
+        """Evaluations that may matter, whatever the threshold: to keep an alert on, to begin one, or to be noted."""
+        least = min(LEAST_THETA[self.scan] - rules.resolve_margin, NOTED[self.scan])
+        found: Ints = np.nonzero(np.maximum(self.score.max(axis=0), self.level) >= least)[0]
         return found
 
 

@@ -55,7 +55,9 @@ class Surges:
 
     def by(self, rules: RuleBook) -> Surges:
         """The same by other rules: what was learned stays, what was computed by the old rules goes."""
-        return Surges(self._panes, rules, learned=self.share.learned(), common_s=self.common_s, tails=self.tails.state(), own=self.tails.own())
+        found = Surges(self._panes, rules, learned=self.share.learned(), common_s=self.common_s)
+        found.tails = self.tails
+        return found
 
     def between(self, since_s: int | None, closed_s: int, *, on: AbstractSet[str]) -> list[Spike]:
         """Spikes of all boundaries after `since_s`, up to `closed_s`; the scores are learned. None: from the oldest pane on.

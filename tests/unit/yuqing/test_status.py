@@ -175,7 +175,13 @@ def state(**changes: Any) -> dict[str, Any]:
     """What `read_status` gives while all is well."""
     partitions = [{"partition": "yuqing.documents.v1-0", "behind": 7, "reported_s_ago": 1.2}]
     sources = {"a.example": {"state": "walled", "last_good_at": None, "last_error": "403"}}
-    return {"watermark": WATERMARK, "behind": 7, "blind": [], "partitions": partitions, "sources": sources} | changes
+    return {"watermark": WATERMARK, "behind": 7, "blind": [], "partitions": partitions, "detection": None, "sources": sources} | changes
+
+
+def detection(**changes: Any) -> dict[str, Any]:
+    """What an alerter that has looked leaves."""
+    thresholds = {"share": 3.6712, "day": None, "count": 12.0}
+    return {"at": WATERMARK, "rules_version": "r1", "subjects": 12, "thresholds": thresholds, "silent": False, "shifted": False, "firing": 2} | changes
 
 
 @pytest.mark.parametrize(
@@ -184,8 +190,13 @@ def state(**changes: Any) -> dict[str, Any]:
         (state(), f"alive, windows complete until {WATERMARK}, 7 records behind", 0),
         (state(blind=["yuqing.documents.v1-0"]), "BLIND, no live worker on yuqing.documents.v1-0", 1),
         (state(watermark=None, partitions=[]), "nothing is being watched", 1),
+        (state(), "no alerter has looked yet", 0),
+        (state(detection=detection()), "12 subjects, 2 alerts on, rules r1", 0),
+        (state(detection=detection()), "share 3.67, day off, count 12.00", 0),
+        (state(detection=detection(silent=True)), "SILENT: no text from any source", 1),
+        (state(detection=detection(shifted=True)), "SHIFT: all subjects rise together", 0),
     ],
-    ids=["alive", "blind", "never"],
+    ids=["alive", "blind", "never", "not-looked", "looked", "thresholds", "silent", "shifted"],
 )
 def test_status_tells_calm_from_blind(command: Command, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], words: str, code: int) -> None:
     async def read(_: object) -> dict[str, Any]:
