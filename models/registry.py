@@ -1,15 +1,15 @@
-"""Which model judges: the shipped one or a directory of the same form, loaded and checked."""
+"""Which model judges: the shipped one, a promoted one or a directory of the same form, loaded and checked."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from models.backends.base import Backend, BatchStats, OnBatch
+from models.cards import ADAPTERS, HEADS
+from models.shelf import model_of
 from models.tuning import make_ready
 from opinion.errors import ModelLoadError
 from opinion.metrics import WorkerMetrics
@@ -21,51 +21,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-NAME = "yuqing-e5-small"
-WEIGHTS = Path(__file__).parent / "weights"
-HEADS = "heads.safetensors"
-ADAPTERS = "adapters.safetensors"
-CARD = "card.json"
 
-
-class _Encoder(msgspec.Struct):
-    name: str
-    sha256: str
-
-
-class Card(msgspec.Struct):
-    """The parts of a model card that loading relies on."""
-
-    name: str
-    adapters_sha256: str
-    heads_sha256: str
-    encoder: _Encoder
-
-
-def revision_of(adapters_sha256: str, heads_sha256: str) -> str:
-    """The short name of a set of weights."""
-    return hashlib.sha256(f"{adapters_sha256}{heads_sha256}".encode()).hexdigest()[:12]
-
-
-def read_card(directory: Path) -> Card:
-    """The card of the model in `directory`.
-
-    Errors:
-        ModelLoadError: there is none, or it lacks a field.
-    """
-    path = directory / CARD
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Card)
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise ModelLoadError(msg) from error
-    except msgspec.MsgspecError as error:
-        msg = f"{path} is no model card: {error}"
-        raise ModelLoadError(msg) from error
-
-
-def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend:
-    """The backend of the configured model, with the classifiers of `sentiment_models` where some are set.
+def load_backend(settings: Settings, *, on_batch: OnBatch | None = None, on_sentiment: OnBatch | None = None) -> Backend:
+    """The backend of the configured model, with the classifiers of `sentiment_models` where some are set: `on_batch` hears of its passes, `on_sentiment` of theirs.
 
     Errors:
         ModelLoadError: a model is missing or damaged, was made for another encoder, or has labels that are not known.
@@ -76,7 +34,7 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None) -> Back
     from models.backends.classifier import RoutedBackend, SentimentClassifier  # noqa: PLC0415 - see load_base
 
     loaded = {
-        name: SentimentClassifier(name, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens, on_batch=on_batch)
+        name: SentimentClassifier(name, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens, on_batch=on_sentiment)
         for name in sorted(set(settings.sentiment_models.values()))
     }
     for language, name in sorted(settings.sentiment_models.items()):
@@ -97,17 +55,13 @@ def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend
     from models.choice import chosen  # noqa: PLC0415
     from models.heads import load_heads  # noqa: PLC0415
 
-    directory = WEIGHTS if settings.model == "default" else Path(settings.model)
-    card = read_card(directory)
-    if card.encoder.sha256 != encoder_files.SHA256:
-        msg = f"{directory} was made for the encoder {card.encoder.name} ({card.encoder.sha256[:12]}), not for {encoder_files.NAME} ({encoder_files.REVISION})"
-        raise ModelLoadError(msg)
+    directory, card = model_of(settings)
     base = encoder_files.prepare_model(settings.models_dir)
     merged = merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir)
     name = settings.backend if settings.backend != "auto" else chosen(merged, device=settings.device, threads=settings.threads)
     reader = reader_of(name, merged, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
     heads = load_heads(directory / HEADS, sha256=card.heads_sha256, hidden=reader.hidden)
-    return Scorer(reader, heads, name=name, model=card.name, revision=revision_of(card.adapters_sha256, card.heads_sha256), on_batch=on_batch)
+    return Scorer(reader, heads, name=name, model=card.name, revision=card.revision, on_batch=on_batch)
 
 
 def reader_of(name: str, directory: Path, *, device: str, threads: int, max_tokens: int = 256, batch_tokens: int = 1024) -> Passes:
@@ -139,7 +93,7 @@ def load_judge(settings: Settings, *, metrics: WorkerMetrics | None = None) -> J
     from models.entities import Linker  # noqa: PLC0415 - see load_base
     from models.judge import Judge  # noqa: PLC0415
 
-    backend = load_backend(settings, on_batch=_counting(metrics) if metrics else None)
+    backend = load_backend(settings, on_batch=_counting(metrics) if metrics else None, on_sentiment=_timing(metrics) if metrics else None)
     if metrics is not None:
         metrics.model_info.labels(backend.model, backend.revision, backend.name, backend.device).set(1)
     return Judge(backend, Linker.load(extra=settings.names_files), entity_seconds=metrics.inference_duration.labels("entities").observe if metrics else None)
@@ -153,3 +107,12 @@ def _counting(metrics: WorkerMetrics) -> OnBatch:
         metrics.inference_duration.labels("forward").observe(stats.forward_s)
 
     return count
+
+
+def _timing(metrics: WorkerMetrics) -> OnBatch:
+    """For passes over texts that were counted already: only their time is news."""
+
+    def observe(stats: BatchStats) -> None:
+        metrics.inference_duration.labels("sentiment").observe(stats.tokenise_s + stats.forward_s)
+
+    return observe

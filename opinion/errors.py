@@ -17,6 +17,7 @@ YuqingError
 │   └── EmptyDocument               empty_document         no    neither title nor text
 ├── ModelError                      judging text
 │   ├── ModelLoadError              model_load             no
+│   ├── ModelRefused                model_refused          no    not put to use: worse, not to be compared, or none there
 │   ├── InferenceError              inference              yes
 │   └── PoisonText                  poison_text            no    one text the model fails on, tried alone
 ├── StoreError                      the outside systems we keep state in
@@ -53,6 +54,7 @@ class Reason(StrEnum):
     INVALID_RECORD = "invalid_record"
     EMPTY_DOCUMENT = "empty_document"
     MODEL_LOAD = "model_load"
+    MODEL_REFUSED = "model_refused"
     INFERENCE = "inference"
     POISON_TEXT = "poison_text"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -166,6 +168,12 @@ class ModelLoadError(ModelError):
     """Weights are missing, damaged, of another form, or of another hash."""
 
     reason = Reason.MODEL_LOAD
+
+
+class ModelRefused(ModelError):
+    """A model is not put to use: it is worse than the one in use, nothing tells, or there is none."""
+
+    reason = Reason.MODEL_REFUSED
 
 
 class InferenceError(ModelError):

@@ -87,9 +87,20 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.scored = Counter("yuqing_documents_scored", "Documents judged.", ["sentiment", "kind"], registry=registry)
-        self.batch_documents = Histogram("yuqing_inference_batch_documents", "Documents in one forward pass.", buckets=SIZE_BUCKETS, registry=registry)
-        self.batch_tokens = Histogram("yuqing_inference_batch_tokens", "Tokens in one forward pass, padding counted.", buckets=TOKEN_BUCKETS, registry=registry)
-        self.inference_duration = Histogram("yuqing_inference_duration_seconds", "Length of a step of the judgement of a batch.", ["step"], buckets=STEP_BUCKETS, registry=registry)
+        self.batch_documents = Histogram(
+            "yuqing_inference_batch_documents",
+            "Documents in one forward pass of `model`; the classifiers of `sentiment_models` are not counted again.",
+            buckets=SIZE_BUCKETS,
+            registry=registry,
+        )
+        self.batch_tokens = Histogram("yuqing_inference_batch_tokens", "Tokens in one forward pass of `model`, padding counted.", buckets=TOKEN_BUCKETS, registry=registry)
+        self.inference_duration = Histogram(
+            "yuqing_inference_duration_seconds",
+            "Length of a step of the judgement of a batch; `sentiment`: a pass of a classifier of `sentiment_models`.",
+            ["step"],
+            buckets=STEP_BUCKETS,
+            registry=registry,
+        )
         self.document_age = Histogram(
             "yuqing_document_age_seconds", "Age of a document since it was fetched, when a stage ended.", ["stage"], buckets=AGE_BUCKETS, registry=registry
         )
@@ -108,7 +119,7 @@ class WorkerMetrics:
                 self.scored.labels(sentiment, kind.value)
         for reason in DEAD_REASONS:
             self.dead_letters.labels(reason.value)
-        for step in ("tokenise", "forward", "entities", "stories"):
+        for step in ("tokenise", "forward", "sentiment", "entities", "stories"):
             self.inference_duration.labels(step)
         for stage in ("scored", "counted"):
             self.document_age.labels(stage)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from opinion.clock import Clock, ScaledClock, SystemClock
 from opinion.errors import ConfigError
 from opinion.names import Names
+from opinion.webhook_address import WebhookAddress
 
 PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
@@ -34,6 +35,26 @@ def default_data_dir() -> Path:
     """Where state lives when nobody says otherwise: `$XDG_DATA_HOME/yuqing`, else `~/.local/share/yuqing`."""
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "yuqing"
+
+
+def at_home(path: str) -> str:
+    """The path with a leading `~` or `~name` made a home directory; any other stays, so that a relative one goes on meaning the working directory.
+
+    Errors:
+        ValueError: nobody of that name has a home here.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise ValueError(f"no home directory is known for {path.partition('/')[0]}") from error
+
+
+def _path_at_home(path: Path) -> Path:
+    return Path(at_home(str(path)))
+
+
+FilePath = Annotated[Path, AfterValidator(_path_at_home)]
+"""A path that may begin with `~`, as a shell would take it: neither a file nor a quoted variable has a shell to do it."""
 
 
 class _Strict(BaseModel):
@@ -63,7 +84,7 @@ class SubscriptionSetting(_Strict):
     """A webhook that is always there, beside those added through the API."""
 
     name: str = Field(description="Unique name; its id derives from it.")
-    url: str = Field(description="Where alerts are posted.")
+    url: WebhookAddress = Field(description="Where alerts are posted: http or https.")
     secret: SecretStr = Field(description="`whsec_` and base64 of 24 to 64 bytes; signs every message.")
     subjects: list[str] = Field(default_factory=lambda: ["*"], description="Globs; any match is enough.")
     severity_at_least: Literal["warning", "high", "critical"] = Field("warning", description="Less severe alerts are not sent.")
@@ -75,17 +96,19 @@ class Settings(_Strict):
 
     kafka: str | None = Field(None, description="Bootstrap servers `host:port,..`; empty: `yuqing up` runs a broker of its own.")
     redis: str | None = Field(None, description="`redis://host:port/db`; empty: `yuqing up` runs a server of its own.")
-    data_dir: Path = Field(
+    data_dir: FilePath = Field(
         default_factory=default_data_dir,
         description="State of the embedded servers, tokens, the unpacked model (600 MB); empty: `yuqing` in `$XDG_DATA_HOME`, else in `~/.local/share`.",
     )
-    model_dir: Path | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
+    model_dir: FilePath | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
     namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
     partitions: int = Field(4, ge=1, le=512, description="Partitions of new topics: the number of workers that can share the work.")
     replication: int = Field(1, ge=1, le=5, description="Copies of new topics; 3 on a real cluster.")
 
-    model: str = Field("default", description="`default` (multilingual-e5-small with our heads) or a directory of the same form.")
-    sentiment_models: dict[str, str] = Field(
+    model: Annotated[str, AfterValidator(at_home)] = Field(
+        "default", description="`default` (the one promoted with `yuqing model promote`, else the built-in one) or a directory of the same form."
+    )
+    sentiment_models: dict[str, Annotated[str, AfterValidator(at_home)]] = Field(
         default_factory=dict,
         description="Language (en, zh, or * for all others) -> a classifier that judges the sentiment of its texts instead, beside `model`: a directory, or `owner/name` "
         "of the Hugging Face hub. Costs a second pass per text. In the environment: JSON, or `zh=directory,en=directory`.",
@@ -104,7 +127,7 @@ class Settings(_Strict):
     agents: Annotated[list[Literal["score", "aggregate"]], Field(min_length=1)] = Field(
         ["score", "aggregate"], description="What a worker runs: GPU hosts `score`, cheap hosts `aggregate`."
     )
-    names_files: list[Path] = Field(default_factory=list, description="CSV files id,name,name_zh,aliases (aliases separated by |) of further companies to link.")
+    names_files: list[FilePath] = Field(default_factory=list, description="CSV files id,name,name_zh,aliases (aliases separated by |) of further companies to link.")
     session_timeout_s: float = Field(30, ge=6, description="Seconds that Kafka waits for a silent worker before another takes over.")
 
     sources: list[Feed] = Field(default_factory=list, description="Feeds to poll. In the environment: JSON, or addresses separated by commas.")
@@ -114,7 +137,7 @@ class Settings(_Strict):
     user_agent: str = Field("yuqing/0.1 (public-opinion monitor; contact not set)", description="How we introduce ourselves; add your contact address.")
     allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
-    rules: Path | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")
+    rules: FilePath | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")
     tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows; part of every alert's delay.")
     subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
     allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses: whoever may add one then reaches what this machine reaches.")
@@ -256,7 +279,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
     """
     environment = os.environ if environment is None else environment
     path = environment.get(CONFIG_VARIABLE)
-    values = _from_file(Path(path or "yuqing.toml"), required=path is not None)
+    values = _from_file(_config_file(path or "yuqing.toml"), required=path is not None)
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
@@ -270,6 +293,13 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _config_file(path: str) -> Path:
+    try:
+        return Path(at_home(path))
+    except ValueError as error:
+        raise ConfigError(f"{CONFIG_VARIABLE}: {error}") from error
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:

@@ -176,6 +176,54 @@ def evaluate(dataset: str, *, model: str | None, device: str | None, out: str | 
     run_evaluation(Path(dataset), out=Path(out) if out else None, columns=found, limit=limit, settings=settings, stdout=sys.stdout, as_json=as_json)
 
 
+@main.group("model")
+def model_group() -> None:
+    """Trained models: which there are, how good they are, and which one workers load."""
+
+
+@model_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def model_list(*, as_json: bool) -> None:
+    """The built-in model and those that were promoted; the one in use is marked."""
+    from yuqing.models_command import list_models
+
+    list_models(_settings(), as_json=as_json)
+
+
+@model_group.command("show")
+@click.argument("name", metavar="[REVISION|DIRECTORY]", default="default")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def model_show(name: str, *, as_json: bool) -> None:
+    """A model's card: data, licences, scores, limits. Without an argument, the built-in one's."""
+    from yuqing.models_command import show_model
+
+    show_model(name, _settings(), as_json=as_json)
+
+
+@model_group.command("promote")
+@click.argument("name", metavar="DIRECTORY|REVISION")
+@click.option("--force", is_flag=True, help="Even where it is worse, or cannot be compared.")
+def model_promote(name: str, *, force: bool) -> None:
+    """Keep a trained model and have workers load it from their next start on, where the setting `model` is `default`.
+
+    DIRECTORY is a folder of `yuqing train`; it is copied into the data directory. `default` is the built-in model.
+    Refused where accuracy or macro F1 falls by more than a point on any 100 or more rows that both cards have scores of.
+    """
+    from datetime import UTC, datetime
+
+    from yuqing.models_command import promote_model
+
+    promote_model(name, force=force, settings=_settings(), now=datetime.now(UTC), echo=_say)
+
+
+@model_group.command("rollback")
+def model_rollback() -> None:
+    """Have workers load what they loaded before the last promotion; again and again, back to the built-in model."""
+    from yuqing.models_command import roll_back
+
+    roll_back(_settings(), echo=_say)
+
+
 @main.command()
 @click.argument("source")
 @click.argument("file", type=click.File("rb"), default="-")

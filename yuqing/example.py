@@ -54,6 +54,7 @@ VALUES: dict[str, str] = {
 _PREAMBLE = (
     "Every setting of Yuqing at its default. To change one, remove the # in front of its key.",
     "It is read as ./yuqing.toml, or from where YUQING_CONFIG says. Environment variables win over it: YUQING_ and the key in capitals, such as YUQING_API_PORT.",
+    "A path may begin with ~; a relative one starts at the directory the program is run in.",
     'Empty ("") is the same as not set. `yuqing check` says what is set and whether it is valid.',
     "Made by `make example` from the descriptions in opinion/settings.py.",
 )

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -39,15 +38,18 @@ def run_check(settings: Settings) -> int:
     """Print what is configured and that the servers answer; 0.
 
     Errors:
-        ConfigError: a file that a setting names cannot be used, a webhook's secret is of the wrong form, or only one server is set.
+        ConfigError: a file or model that a setting names cannot be used, a webhook's secret is of the wrong form, or only one server is set.
         StoreUnavailable: a server does not answer, or refuses us.
     """
     _read_what_settings_name(settings)
+    unchecked = _unchecked_classifiers(settings)
     if settings.kafka or settings.redis:
         settings.require_servers()
     click.echo(f"configuration: valid (settings given: {len(settings.model_fields_set)})")
     for key in sorted(settings.model_fields_set):
         click.echo(f"  {key} = {_shown(key, settings)}")
+    for line in unchecked:
+        click.echo(line)
     click.echo(f"sources: {len(settings.sources)} feeds")
     if not settings.kafka:
         click.echo("servers: none set; `yuqing up` brings its own")
@@ -66,14 +68,33 @@ def _read_what_settings_name(settings: Settings) -> None:
     if settings.names_files:
         with _blaming("names_files"):
             load_table(settings.names_files)
-    if settings.model != "default":
-        from models.registry import read_card  # noqa: PLC0415 - brings numpy: only those who name a model wait for it
-
-        with _blaming("model"):
-            read_card(Path(settings.model))
+    with _blaming("model"):
+        _read_model(settings)
     for index, subscription in enumerate(settings.subscriptions):
         with _blaming(f"subscriptions.{index}.secret"):
             from_setting(subscription)
+
+
+def _read_model(settings: Settings) -> None:
+    from models.shelf import Shelf, model_of  # noqa: PLC0415
+
+    if settings.model != "default" or Shelf(settings.data_dir).pointer().promotions:  # the built-in one has its own tests, and takes numpy to look at
+        model_of(settings)
+
+
+def _unchecked_classifiers(settings: Settings) -> list[str]:
+    """What must be said of classifiers that could not be looked at."""
+    if not settings.sentiment_models:
+        return []
+    from models.classifier_files import look  # noqa: PLC0415 - brings numpy: only those who name a classifier wait for it
+
+    found = []
+    for language, name in sorted(settings.sentiment_models.items()):
+        key = f"sentiment_models.{language}"
+        with _blaming(key):
+            if not look(name):
+                found.append(f"{key}: {name} is not in this machine's cache of the hub, a worker fetches it at its start: not checked")
+    return found
 
 
 @contextmanager

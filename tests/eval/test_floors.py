@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.backends.base import Backend, BatchStats, Floats, Scores
+from models.cards import WEIGHTS
 from models.registry import load_backend
 from models.training.finish import set_of
 from models.training.measure import Quality, quality
@@ -75,7 +76,7 @@ def passes() -> list[BatchStats]:
 
 @pytest.fixture(scope="module")
 def backend(passes: list[BatchStats]) -> Backend:
-    return load_backend(Settings(model_dir=UNPACKED, device="cpu"), on_batch=passes.append)
+    return load_backend(Settings(model=str(WEIGHTS), model_dir=UNPACKED, device="cpu"), on_batch=passes.append)
 
 
 @pytest.fixture(scope="module")

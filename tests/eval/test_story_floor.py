@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from models.backends.base import ModelInput
+from models.cards import WEIGHTS
 from models.judge import packed
 from models.registry import load_backend
 from models.story_index import MemoryEventIndex
@@ -35,7 +36,7 @@ INDEX_F1_FLOOR = 0.91
 @cache
 def embeddings() -> Vector:
     """Of both documents of each pair, (2 x pairs, width), as the stream hands them on."""
-    backend = load_backend(Settings(model_dir=UNPACKED, device="cpu"))
+    backend = load_backend(Settings(model=str(WEIGHTS), model_dir=UNPACKED, device="cpu"))
     found = backend.score([ModelInput(telling.title, telling.text, lang=telling.lang) for pair in pairs() for telling in (pair.a, pair.b)]).embedding
     return np.stack([np.frombuffer(packed(row), np.int8).astype(np.float32) for row in found])
 

@@ -90,6 +90,9 @@ async def test_secret_is_shown_once(api: httpx.AsyncClient) -> None:
     ("body", "words"),
     [
         ({"name": "x", "url": "ftp://x"}, "url"),
+        ({"name": "x", "url": "https:///hook"}, "url"),
+        ({"name": "x", "url": "https://x:port/hook"}, "url"),
+        ({"name": "x", "url": "https://x/" + "x" * 2000}, "url"),
         ({"name": "x"}, "url"),
         ({"name": "x", "url": "https://x", "knid": 1}, "knid"),
         ({"name": "x", "url": "https://x", "match": {"severity_at_least": "bad"}}, "severity_at_least"),

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from models import encoder_files
+from models.adapters import adapters_bytes
 from models.backends.base import Floats
+from models.cards import ADAPTERS, CARD, HEADS, Card, Encoder, Origin, Score
 from models.encoder_files import prepare_model
 from models.features import GROUPS, HEAD_NAMES, widths_of
 from models.heads import Head, Heads, heads_bytes, heads_from
@@ -119,6 +125,29 @@ def random_adapters(*, rank: int = 2, seed: int = 4) -> dict[str, Floats]:
             found[f"layers.{layer}.{name}.up"] = normal(n_out, rank)
         found[f"layers.{layer}.outer_norm.weight"] = 1 + normal(HIDDEN)
     return found
+
+
+def trained_directory(into: Path, *, seed: int = 4, scores: Mapping[str, Mapping[str, Score | float]] | None = None) -> Path:
+    """`into`, a folder as `yuqing train` writes it, of random weights for the tiny model, with these scores in its card."""
+    into.mkdir(parents=True)
+    adapters, heads = adapters_bytes(random_adapters(seed=seed)), random_heads_bytes(HIDDEN, seed=seed)
+    (into / ADAPTERS).write_bytes(adapters)
+    (into / HEADS).write_bytes(heads)
+    (into / "config.toml").write_text(f"seed = {seed}\n")
+    card = Card(
+        name=f"tiny-{seed}",
+        adapters_sha256=hashlib.sha256(adapters).hexdigest(),
+        heads_sha256=hashlib.sha256(heads).hexdigest(),
+        encoder=Encoder(encoder_files.NAME, encoder_files.SHA256),
+        trained_at=datetime(2026, 11, 23, 9, 30, tzinfo=UTC),
+        licence="Apache-2.0",
+        limits=["Knows nothing."],
+        trained_on={"synthetic": Origin(75, "written for this project; Apache-2.0")},
+        temperatures={"sentiment": {"en news": 1.25}},
+        scores={head: dict(sets) for head, sets in (scores or {}).items()},
+    )
+    (into / CARD).write_bytes(msgspec.json.encode(card))
+    return into
 
 
 def real_directory() -> Path:

@@ -11,13 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prometheus_client import CollectorRegistry
 from safetensors.torch import load_file, save_file
 
-from models.backends.base import BatchStats, ModelInput, Scores
+from models.backends.base import BatchStats, ModelInput, OnBatch, Scores
 from models.backends.classifier import RoutedBackend, SentimentClassifier
+from models.backends.scorer import Scorer
 from opinion.errors import InferenceError, ModelLoadError
+from opinion.metrics import WorkerMetrics
 from opinion.settings import Settings
 from tests.support.classifier import tiny_classifier
+from tests.support.model import random_heads, tiny_reader
+from tests.support.records import document
 
 WEIGHTS = "model.safetensors"
 
@@ -299,10 +304,30 @@ def test_the_name_and_revision_say_all_that_take_part(saved: Path, tmp_path: Pat
     assert RoutedBackend(Base(), {"en": one}).revision != RoutedBackend(Base(), {"*": one}).revision
 
 
+def test_a_text_counts_in_one_pass_whoever_else_reads_it(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main encoder's passes are counted; a classifier's over the same texts add their time alone."""
+    from models import registry  # noqa: PLC0415
+
+    def tiny(_: Settings, *, on_batch: OnBatch | None) -> Scorer:
+        reader = tiny_reader(tmp_path)
+        return Scorer(reader, random_heads(reader.hidden), name="torch", model="tiny", revision="r", on_batch=on_batch)
+
+    monkeypatch.setattr(registry, "load_base", tiny)
+    counted = CollectorRegistry()
+    judge = registry.load_judge(Settings(device="cpu", sentiment_models={"*": str(saved)}), metrics=WorkerMetrics(counted))
+    judge.judge([document(title=f"shares rise {number}", text="") for number in range(20)])
+    assert counted.get_sample_value("yuqing_inference_batch_documents_sum") == 20
+    passes = counted.get_sample_value("yuqing_inference_batch_documents_count")
+    assert passes == counted.get_sample_value("yuqing_inference_batch_tokens_count")
+    for step in ("tokenise", "forward"):
+        assert counted.get_sample_value("yuqing_inference_duration_seconds_count", {"step": step}) == passes
+    assert (counted.get_sample_value("yuqing_inference_duration_seconds_sum", {"step": "sentiment"}) or 0) > 0
+
+
 def test_the_setting_loads_each_model_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from models import registry  # noqa: PLC0415
 
-    monkeypatch.setattr(registry, "load_base", lambda settings, *, on_batch: Base())
+    monkeypatch.setattr(registry, "load_base", lambda settings, **_: Base())
     assert registry.load_backend(Settings()).model == "base"
     routed = registry.load_backend(Settings(device="cpu", sentiment_models={"zh": str(saved), "en": str(saved)}))
     assert isinstance(routed, RoutedBackend)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from models.backends.base import ModelInput
+from models.cards import CARD, HEADS, WEIGHTS, read_card, revision_of
 from models.features import GROUPS, HEAD_NAMES, group_of
 from models.heads import Head, heads_bytes, heads_from, load_heads, with_register
-from models.registry import CARD, HEADS, WEIGHTS, load_backend, read_card, revision_of
+from models.registry import load_backend
 from opinion.errors import ModelLoadError
 from opinion.records import DocumentKind
 from opinion.settings import Settings

@@ -145,7 +145,7 @@ def zeros(registry: CollectorRegistry, name: str, *values: Iterable[object], lab
     [
         (WorkerMetrics, "documents_scored_total", ("sentiment", "kind"), (["negative", "neutral", "positive"], DocumentKind)),
         (WorkerMetrics, "dead_letters_total", ("reason",), (DEAD_REASONS,)),
-        (WorkerMetrics, "inference_duration_seconds_count", ("step",), (["tokenise", "forward", "entities", "stories"],)),
+        (WorkerMetrics, "inference_duration_seconds_count", ("step",), (["tokenise", "forward", "sentiment", "entities", "stories"],)),
         (WorkerMetrics, "document_age_seconds_count", ("stage",), (["scored", "counted"],)),
         (WorkerMetrics, "window_script_duration_seconds_count", (), ()),
         (AlerterMetrics, "alerts_firing", ("severity",), (Severity,)),

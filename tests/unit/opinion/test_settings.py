@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,79 @@ def test_sentiment_models_are_a_table_of_the_file(tmp_path: Path) -> None:
 def test_sentiment_models_of_languages_that_are_never_found_are_refused(given: str, says: str) -> None:
     with pytest.raises(ConfigError, match=f"sentiment_models.*{says}|{says}"):
         load_settings({"YUQING_SENTIMENT_MODELS": given})
+
+
+PATHS: dict[str, tuple[str, Callable[[Settings], str]]] = {
+    "data_dir": ("{}", lambda settings: str(settings.data_dir)),
+    "model_dir": ("{}", lambda settings: str(settings.model_dir)),
+    "model": ("{}", lambda settings: settings.model),
+    "sentiment_models": ("zh={}", lambda settings: settings.sentiment_models["zh"]),
+    "names_files": ("{}", lambda settings: str(settings.names_files[0])),
+    "rules": ("{}", lambda settings: str(settings.rules)),
+}
+"""Every setting that is a path -> how it stands in the environment, and what comes of it."""
+
+
+def test_every_path_is_tried_below() -> None:
+    kinds = {key for key, field in Settings.model_fields.items() if "Path" in repr(field.annotation)}
+    assert kinds | {"model", "sentiment_models"} == PATHS.keys()
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize(("given", "meant"), [("~/a/b", "{home}/a/b"), ("~", "{home}"), ("a/~b", "a/~b"), ("a/b", "a/b"), ("./a", "a"), ("/a/~", "/a/~")])
+def test_a_path_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, given: str, meant: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    form, read = PATHS[key]
+    settings = load_settings({f"YUQING_{key.upper()}": form.format(given)})
+    assert Path(read(settings)) == Path(meant.format(home=tmp_path))
+    assert read(load_settings(settings.as_environment())) == read(settings)
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_a_home_that_nobody_has_is_refused_by_name(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^setting `{key}.*`: no home directory is known for ~nobody-of-that-name$"):
+        load_settings({f"YUQING_{key.upper()}": PATHS[key][0].format("~nobody-of-that-name/a")})
+
+
+def test_paths_of_the_file_and_of_the_file_itself_may_begin_with_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "y.toml").write_text('rules = "~/rules.yaml"\nnames_files = ["~/a.csv", "b.csv"]\n')
+    settings = load_settings({"YUQING_CONFIG": "~/y.toml"})
+    assert (settings.rules, settings.names_files) == (tmp_path / "rules.yaml", [tmp_path / "a.csv", Path("b.csv")])
+    with pytest.raises(ConfigError, match=r"^YUQING_CONFIG: no home directory"):
+        load_settings({"YUQING_CONFIG": "~nobody-of-that-name/y.toml"})
+
+
+def subscribed(url: str) -> Settings:
+    return load_settings({"YUQING_SUBSCRIPTIONS": json.dumps([{"name": "a", "url": "https://a.example", "secret": SECRET}, {"name": "desk", "url": url, "secret": SECRET}])})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://desk.example", "http://127.0.0.1:9/hook?key=1", "https://user:word@desk.example/hook", "https://[::1]:8443/hook", "https://钩子.example/a"]
+)
+def test_addresses_of_webhooks_in_all_their_forms(url: str) -> None:
+    assert subscribed(url).subscriptions[1].url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://desk.example/hush",
+        "desk.example/hush",
+        "https://",
+        "https:///hush",
+        "https://:8443/hush",
+        "https://desk.example:hush/",
+        "https://desk.example:70000/hush",
+        "https://desk.example:0/hush",
+        "https://[hush/",
+        "https://desk.example/hush\n",
+        "https://desk .example/hush",
+        "https://\u2100hush.example/",
+        "https://desk.example/" + "hush" * 500,
+    ],
+)
+def test_an_address_that_is_none_is_refused_by_name_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^setting `subscriptions\.1\.url`: ") as caught:
+        subscribed(url)
+    assert "hush" not in str(caught.value)

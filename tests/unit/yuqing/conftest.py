@@ -15,6 +15,7 @@ Command = Callable[..., Result]
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """`yuqing` with these arguments and this environment, in a folder without a yuqing.toml."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))  # a model that the developer promoted must not reach the tests
     monkeypatch.setattr("yuqing.logs.configure_logs", lambda level: None)  # it would tie every later log line of the session to this test's stderr
 
     def run(*arguments: str, **environment: str) -> Result:

@@ -110,6 +110,8 @@ def test_file_that_is_no_toml_is_one_line(command: Command) -> None:
         ({"YUQING_MODEL": "missing"}, "model"),
         ({"YUQING_NAMES_FILES": "missing.csv"}, "names_files"),
         ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace(SECRET, "hush")}, "subscriptions.0.secret"),
+        ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace("https://desk.example", "https://desk.example:hush")}, "subscriptions.0.url"),
+        ({"YUQING_SENTIMENT_MODELS": "en=./missing"}, "sentiment_models.en"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -118,6 +120,23 @@ def test_check_finds_what_a_process_would_refuse_at_its_start(command: Command, 
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"setting `{key}`: " in the_line(result.stderr)
     assert "hush" not in result.stderr
+
+
+def test_check_says_which_classifiers_it_could_not_look_at(command: Command) -> None:
+    models = "en=someone/a-model-that-nobody-has-cached"
+    result = command("check", YUQING_SENTIMENT_MODELS=models)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "sentiment_models.en: someone/a-model-that-nobody-has-cached is not in this machine's cache of the hub" in result.stdout
+    assert "not checked" in result.stdout
+
+
+def test_check_refuses_a_classifier_whose_labels_are_not_known(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").touch()
+    (tmp_path / "model" / "config.json").write_text('{"id2label": {"0": "joy", "1": "negative", "2": "positive"}}')
+    result = command("check", YUQING_SENTIMENT_MODELS="zh=model")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "setting `sentiment_models.zh`: model: its labels are 'joy'" in the_line(result.stderr)
 
 
 def test_check_shows_what_is_set_and_no_secret(command: Command, dead_port: str) -> None:

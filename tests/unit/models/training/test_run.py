@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from models import encoder_files
-from models.registry import ADAPTERS, CARD, HEADS, load_backend
+from models.cards import ADAPTERS, CARD, HEADS, read_card
+from models.registry import load_backend
 from models.training import finish, run
 from models.training.config import TrainConfig, load_config
 from models.training.rows import Row
@@ -54,6 +55,8 @@ def test_a_training_writes_a_folder_that_loads_as_a_model(base: Path, tmp_path: 
     assert [msgspec.json.decode(line)["step"] for line in (out / run.PROGRESS).read_bytes().splitlines()] == [one.step for one in heard]
     assert set(card["scores"]["sentiment"]) == {"synthetic en news, held out", "synthetic en social, held out", "synthetic zh news, held out", "synthetic zh social, held out"}
     assert card["trained_on"]["synthetic"]["rows"] == sum(part is Part.TRAIN for part in material()[1])
+    assert read_card(out).trained_at is not None
+    assert all(len(score.rows_sha256) == 16 for head in ("sentiment", "topics", "entity") for score in read_card(out).measured(head).values())
     monkeypatch.setattr(encoder_files, "prepare_model", lambda _: base)
     backend = load_backend(Settings(model=str(out), data_dir=tmp_path, model_dir=tmp_path / "models", device="cpu", max_tokens=64))
     assert (backend.model, backend.revision) == ("yuqing-e5-small", card["revision"])
