@@ -143,9 +143,10 @@ def _over(spike: Spike, rules: Rules) -> float:
 
 
 def _is_hot(spike: Spike, episode: Episode, rules: Rules) -> bool:
-    """Whether an alert is kept on: by whatever its own scan says that is not calm, and by a surge that another one sees."""
-    own = spike.scan == episode.scan
-    return spike.surging or (own and max(spike.score, spike.level) >= spike.theta - rules.resolve_margin)
+    """Whether an alert is kept on: by whatever its own scan says that is not calm, and by a surge that another one sees within hours."""
+    if spike.scan == episode.scan:
+        return max(spike.score, spike.level) >= spike.theta - rules.resolve_margin
+    return spike.surging and spike.scan != Scan.DAY
 
 
 def _armed(last: Episode | None, spike: Spike, rules: Rules) -> bool:

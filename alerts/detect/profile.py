@@ -1,7 +1,7 @@
 """How many negatives an hour are usual: a level that follows the last days, times the rhythm of the week; from hourly counts alone.
 
-The rhythm is shrunk: an hour of the week towards its hour of the day, that towards flat, by pseudo-counts, as four weeks are too
-short for 168 free numbers. Days without trading count as Sundays. Hours that stand out count less, so that a surge is no habit.
+The rhythm is shrunk: an hour of the week towards its hour of the day times the level of weekdays or weekends, those towards flat, by pseudo-counts, as
+four weeks are too short for 168 free numbers. Days without trading count as Sundays. Hours that stand out count less, so that a surge is no habit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ RENEWED_H = 3
 AHEAD_H = 10
 """Hours that are told in advance: the widest window, the hours between two renewals, and what late documents take."""
 HOUR_WEIGHT, SLOT_WEIGHT = 16.0, 16.0
-"""Negatives that flat is worth against an hour of the day, and that against an hour of the week."""
+"""Negatives that flat is worth against an hour of the day, and against weekdays; and their product against an hour of the week."""
+WEEKDAYS, WEEKEND = slice(0, 5), slice(5, 7)
 LEVEL_HALF_LIFE_H, DAY_HALF_LIFE_H = 120.0, 24.0
 DAY_WEIGHT = 12.0
 """Negatives that the level of days is worth against that of the last day."""
@@ -80,9 +81,12 @@ def _until(running: Floats, rates: Floats, at_s: Ints) -> Floats:
 def _rhythm(counts: Floats, trust: Floats, slots: Ints, *, mean: Floats) -> Floats:
     """Multiples of the mean by slot of the week, (n, SLOTS)."""
     told, heard = _by_slot(counts, slots), _by_slot(trust, slots) * mean[:, np.newaxis]
-    hours = (len(counts), SLOTS // 24, 24)
-    by_hour = _ratio(told.reshape(hours).sum(axis=1), heard.reshape(hours).sum(axis=1), prior=1.0, weight=HOUR_WEIGHT)
-    return _ratio(told, heard, prior=np.tile(by_hour, (1, SLOTS // 24)), weight=SLOT_WEIGHT)
+    told_days, heard_days = (sums.reshape(len(counts), SLOTS // 24, 24) for sums in (told, heard))
+    by_hour = _ratio(told_days.sum(axis=1), heard_days.sum(axis=1), prior=1.0, weight=HOUR_WEIGHT)
+    kinds = [_ratio(told_days[:, days].sum(axis=(1, 2)), heard_days[:, days].sum(axis=(1, 2)), prior=1.0, weight=HOUR_WEIGHT) for days in (WEEKDAYS, WEEKEND)]
+    by_day = np.stack([kinds[0]] * 5 + [kinds[1]] * 2, axis=1)
+    both: Floats = (by_day[:, :, np.newaxis] * by_hour[:, np.newaxis, :]).reshape(told.shape)
+    return _ratio(told, heard, prior=both, weight=SLOT_WEIGHT)
 
 
 def _by_slot(values: Floats, slots: Ints) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -50,7 +51,9 @@ def holidays(market: str, year: int) -> frozenset[int]:
     import exchange_calendars  # noqa: PLC0415 - a second and 60 MB: only who judges counts of companies waits for it
 
     first, last = np.datetime64(f"{year}-01-01", "D"), np.datetime64(f"{year}-12-31", "D")
-    calendar = exchange_calendars.get_calendar(market)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it still calls what pandas 4 will not have
+        calendar = exchange_calendars.get_calendar(market)
     covered = np.datetime64(calendar.first_session.date(), "D"), np.datetime64(calendar.last_session.date(), "D")
     first, last = max(first, covered[0]), min(last, covered[1])
     if last < first:

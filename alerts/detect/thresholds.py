@@ -89,9 +89,10 @@ def pooled_threshold(heights: Heights, *, scan: Scan, budget: float) -> float:
 
 
 def own_threshold(highest: Floats, *, blocks: int, budget: float) -> float:
-    """The count score that one subject passes `budget` times a week, by its own blocks: so many, of which `highest` are the highest scores.
+    """The count score that one subject passes at most about `budget` times a week, by its own blocks: so many, of which `highest` are the highest scores.
 
-    The tail is a power law, its shape that between two ranks and drawn to what other subjects have. Beside what is known beforehand the
+    The tail is taken for a power law, as texts that come in bursts have it (a thinner one is passed less often), its shape that between two
+    ranks and drawn to what other subjects have. Beside what is known beforehand the
     subject's own past weighs by its length.
 
     >>> own_threshold(np.array([]), blocks=0, budget=0.05)

@@ -79,14 +79,18 @@ class Surges:
         for subject, look in looks:
             self.tails.learn(subject, look)
         self.tails.close(closed_s)
-        return self._spikes(looks, on=on)
+        common = self._common(look for _, look in looks if look.scan == Scan.SHARE)
+        found = self._spikes(looks, on=on, common=common)
+        self.common_s = common[-1] if common else self.common_s
+        return found
 
     def open_at(self, closed_s: int, *, on: AbstractSet[str]) -> list[Spike]:
         """Spikes of the boundary after `closed_s`, the open pane counted as it stands; nothing is learned."""
         once: dict[_Group, list[str]] = {}
         for subject, series in self._panes.series.items():
             once.setdefault(self._group(subject, series, series.boundary(closed_s) + 1), []).append(subject)
-        return self._spikes(self._at_once(once, on=on), on=on)
+        looks = self._at_once(once, on=on)
+        return self._spikes(looks, on=on, common=self._common(look for _, look in looks if look.scan == Scan.SHARE))
 
     def scores(self, subject: str, boundary: int) -> dict[Scan, float]:
         """The best score of each scan of minutes to hours at one boundary."""
@@ -167,11 +171,8 @@ class Surges:
                 rules = self._rules.of(subjects[0])
                 yield from _apart(subjects, [self.share.day(subjects, np.array([closed_s // HOUR_S]), rules=rules)], rules, on=on)
 
-    def _spikes(self, looks: Sequence[tuple[str, Look]], *, on: AbstractSet[str]) -> list[Spike]:
+    def _spikes(self, looks: Sequence[tuple[str, Look]], *, on: AbstractSet[str], common: Sequence[int]) -> list[Spike]:
         found: list[Spike] = []
-        common = self._common(look for _, look in looks if look.scan == Scan.SHARE)
-        before_s = self.common_s
-        self.common_s = max([*common, *([] if before_s is None else [before_s])], default=None)
         for subject, look in looks:
             rules = self._rules.of(subject)
             theta = self.tails.thresholds(subject, look, rules)
@@ -179,7 +180,7 @@ class Surges:
             for i in _that_matter(look, theta, margin=rules.resolve_margin, patience_s=patience_s, is_open=subject in on).tolist():
                 found += _spikes_of(subject, look, i, theta=float(theta[i]), new=look.texts[i] < rules.prior_weight)
         found.sort(key=lambda spike: spike.at)
-        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), shifted=_within(COMMON_S, at, common, before_s))]
+        return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), shifted=_within(COMMON_S, at, common, self.common_s))]
 
     def _common(self, looks: Iterable[Look]) -> list[int]:
         """The instants at which all subjects shift together, in order."""

@@ -14,6 +14,8 @@ from alerts.scans.look import Look
 from alerts.scans.panes import Panes
 from opinion.records import Scan
 
+SLACK_S = 8 * 86400
+"""Blocks are kept for so much longer than they count: longer than the time that is ever looked at in one part."""
 Highest = dict[str, dict[int, float]]
 """Highest score by subject and block; blocks without one are left out."""
 
@@ -108,33 +110,33 @@ class Tails:
 
     def _close(self, scan: Scan, block: int) -> None:
         width_s = block_s(scan)
-        heard = self._heard(block * width_s, width_s)
         highest = {subject: found.pop(block) for subject, found in self._open[scan].items() if block in found}
         for subject in [subject for subject, found in self._open[scan].items() if not found]:
             del self._open[scan][subject]
+        heard = self._heard(block * width_s, width_s) | highest.keys()
         if scan == Scan.COUNT:
             for subject in heard:
                 self._take(subject, block, highest.get(subject, 0.0))
         else:
             pooled = self._pooled[scan]
             pooled[block] = heights_of(np.array(list(highest.values())), blocks=len(heard))
-            pooled.pop(block - POOLED_MEMORY_S // width_s - 1, None)
+            pooled.pop(block - (POOLED_MEMORY_S + SLACK_S) // width_s - 1, None)
 
     def _take(self, subject: str, block: int, highest: float) -> None:
         known = self._own.get(subject)
         if known is None:
             self._own[subject] = OwnTail(block, {block: highest} if highest else {})
         elif highest:
-            oldest = block - OWN_MEMORY_S // block_s(Scan.COUNT)
+            oldest = block - (OWN_MEMORY_S + SLACK_S) // block_s(Scan.COUNT)
             self._own[subject] = OwnTail(known.first, {at: found for at, found in known.highest.items() if at >= oldest} | {block: highest})
         else:
             return
         self._changed.add(subject)
 
-    def _heard(self, start_s: int, width_s: int) -> list[str]:
+    def _heard(self, start_s: int, width_s: int) -> set[str]:
         """The subjects that were spoken of in a block."""
         first, last = start_s // HOUR_S, (start_s + width_s) // HOUR_S
-        return [subject for subject, series in self._panes.series.items() if any(series.hours.total(hour) for hour in range(first, last))]
+        return {subject for subject, series in self._panes.series.items() if any(series.hours.total(hour) for hour in range(first, last))}
 
     def _pooled_threshold(self, scan: Scan, budget: float, block: int) -> float:
         oldest = block - POOLED_MEMORY_S // block_s(scan)

@@ -164,7 +164,7 @@ def storms(random: np.random.Generator, halves: Halves, rules: Rules) -> dict[st
     """Alerts that must not be: one story 200 times, one author 500 times, ten-fold volume at the usual share (beyond what quiet days fire)."""
     calm = [scored(90 * n, sentiment=NEGATIVE if n % 5 == 0 else NEUTRAL) for n in range(1600)]
     copies = [scored(100_000 + 20 * n, story="st_storm", publisher=f"p{n % 50}.example") for n in range(200)]
-    posts = [scored(100_000 + 7 * n, publisher="x.com", author_hash="one") for n in range(500)]
+    posts = [scored(100_000 + 7 * n, kind="social", publisher="x.com", author_hash="one") for n in range(500)]
     counted = {name: len(run_backtest([encode(row) for row in [*calm, *storm]], rules=rules).rows) for name, storm in (("duplicate", copies), ("author", posts))}
     quiet = [resampled(random, one, negatives_per_hour=16) for one in halves.unseen[:8]]
     begun = [sum(len(minutes) for minutes in fired(streams, rules).values()) for streams in (quiet, even_surges(random, quiet, factor=10))]
