@@ -10,14 +10,14 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from opinion.clock import Clock, ScaledClock, SystemClock
 from opinion.errors import ConfigError
-from opinion.names import Names
+from opinion.names import Names, digest
 from opinion.webhook_address import WebhookAddress
 
 PREFIX = "YUQING_"
@@ -62,11 +62,13 @@ class _Strict(BaseModel):
 
 
 class Feed(_Strict):
-    """One RSS, Atom, RDF or JSON feed to poll."""
+    """One source to poll: an RSS, Atom, RDF or JSON feed at an address, or an adapter by its name."""
 
-    url: str = Field(description="Address of the feed, http or https.")
-    name: str = Field("", description="What to call it in `status` and metrics; empty: the host of the address.")
-    kind: Literal["news", "flash", "filing", "social", "qa"] = Field("news", description="What sort of text it carries.")
+    source: str = Field("feed", description="Adapter: `feed`, or one that `yuqing status --sources` lists.")
+    url: str = Field("", description="Address, http or https; needed by `feed`, most others have their own.")
+    options: dict[str, SecretStr] = Field(default_factory=dict, description="What the adapter asks for, e.g. channel or key; never printed.")
+    name: str = Field("", description="What to call it in `status` and metrics; empty: the host of the address, or the adapter.")
+    kind: Literal["", "news", "flash", "filing", "social", "qa"] = Field("", description="What sort of text it carries; empty: as the adapter says, else news.")
     lang: str = Field("", description="BCP 47 language of its texts; empty: found per text.")
     publisher: str = Field("", description="Who publishes it; empty: the host of each link.")
     interval_s: float | None = Field(None, ge=0.2, description="Seconds between polls; empty: `poll_interval_s`.")
@@ -74,10 +76,29 @@ class Feed(_Strict):
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
+        if url and not url.startswith(("http://", "https://")):
             msg = f"{url!r} is not an http or https address"
             raise ValueError(msg)
         return url
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.source == "feed" and not self.url:
+            raise ValueError("a feed needs its `url`")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others: the address of a feed; the adapter, its address and options of others."""
+        if self.source == "feed":
+            return self.url
+        options = [f"{name}={digest(value.get_secret_value())}" for name, value in sorted(self.options.items())]
+        return "|".join([self.source, self.url, *options])
+
+    def option(self, name: str, default: str = "") -> str:
+        """An option in the clear, for the request that needs it."""
+        found = self.options.get(name)
+        return default if found is None else found.get_secret_value()
 
 
 class SubscriptionSetting(_Strict):
@@ -130,7 +151,7 @@ class Settings(_Strict):
     names_files: list[FilePath] = Field(default_factory=list, description="CSV files id,name,name_zh,aliases (aliases separated by |) of further companies to link.")
     session_timeout_s: float = Field(30, ge=6, description="Seconds that Kafka waits for a silent worker before another takes over.")
 
-    sources: list[Feed] = Field(default_factory=list, description="Feeds to poll. In the environment: JSON, or addresses separated by commas.")
+    sources: list[Feed] = Field(default_factory=list, description="Feeds and adapters to poll. In the environment: JSON, or addresses and names of adapters separated by commas.")
     poll_interval_s: float = Field(60, ge=0.2, description="Seconds between two polls of a feed, give or take a fifth; part of every alert's delay, and the publisher's load.")
     fetch_deadline_s: float = Field(20, gt=0, description="Most seconds a fetch may take in all.")
     max_body_bytes: int = Field(15_000_000, ge=1_000, description="Most bytes of a feed's decoded body.")
@@ -172,7 +193,8 @@ class Settings(_Strict):
     @classmethod
     def _addresses(cls, value: object) -> object:
         if isinstance(value, str) and not value.lstrip().startswith("["):
-            return [{"url": url.strip()} for url in value.split(",") if url.strip()]
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            return [{"url": part} if ":" in part or "/" in part else {"source": part} for part in parts]
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("agents", "names_files", "subscriptions", mode="before")

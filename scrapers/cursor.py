@@ -77,10 +77,14 @@ class CursorStore:
         self._names = names
         self._source = source
 
-    async def load(self, url: str) -> Cursor:
-        """Where the feed at `url` stands; an empty cursor where it was never polled, or where the stored one is of another form."""
+    def of(self, source: str) -> CursorStore:
+        """The same of another source."""
+        return self if source == self._source else CursorStore(self._redis, self._names, source=source)
+
+    async def load(self, key: str) -> Cursor:
+        """Where the feed of that key stands; an empty cursor where it was never polled, or where the stored one is of another form."""
         try:
-            value = cast("bytes | None", await self._redis.hget(self._names.cursor(self._source), digest(url)))
+            value = cast("bytes | None", await self._redis.hget(self._names.cursor(self._source), digest(key)))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give a cursor: {error}") from error
         try:
@@ -107,7 +111,7 @@ class CursorStore:
                 found[doc_id] = Seen(int(version), content_hash, today=values[0] is not None)
         return found
 
-    async def commit(self, url: str, cursor: Cursor, *, seen: Mapping[str, Seen], at: datetime) -> None:
+    async def commit(self, key: str, cursor: Cursor, *, seen: Mapping[str, Seen], at: datetime) -> None:
         """Move the feed's cursor and remember what was published, both or neither."""
         today = self._days(at)[0]
         try:
@@ -115,7 +119,7 @@ class CursorStore:
                 if seen:
                     pipe.hset(today, mapping={doc_id: str(last) for doc_id, last in seen.items()})
                     pipe.expire(today, timedelta(days=SEEN_DAYS + 1))
-                pipe.hset(self._names.cursor(self._source), digest(url), msgspec.json.encode(cursor))
+                pipe.hset(self._names.cursor(self._source), digest(key), msgspec.json.encode(cursor))
                 await pipe.execute()
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take a cursor: {error}") from error

@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 import httpx
+from msgspec.structs import replace
 
 from opinion.addresses import GuardedTransport
 from opinion.clock import Clock, monotonic_s
@@ -18,7 +19,7 @@ from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimi
 from opinion.retry_after import http_date, retry_after_s
 from opinion.settings import Settings
 from scrapers.decompress import ACCEPT_ENCODING, decompress
-from scrapers.source import Response
+from scrapers.source import Ask, Response
 from scrapers.urls import canonical_url, host_of, masked
 
 MOST_REDIRECTS = 5
@@ -42,7 +43,7 @@ class Validators(NamedTuple):
 class _Hop(NamedTuple):
     """Where to ask next, and how much of the deadline is left."""
 
-    url: str
+    ask: Ask
     left_s: float
 
 
@@ -64,23 +65,23 @@ class Fetcher:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._client.aclose()
 
-    async def fetch(self, url: str, *, validators: Validators | None = None) -> Response:
-        """The answer, its content-encoding undone; status 2xx, or 304 (without a body) where `validators` still hold.
+    async def fetch(self, ask: Ask | str, *, validators: Validators | None = None) -> Response:
+        """The answer to a request, or to a GET of an address, its content-encoding undone; status 2xx, or 304 (without a body) where `validators` still hold.
 
         Errors:
             SourceError: any of its classes but PageChanged; the message is one line, without query strings.
         """
-        hop = _Hop(url, self._settings.fetch_deadline_s)
+        hop = _Hop(Ask(url=ask) if isinstance(ask, str) else ask, self._settings.fetch_deadline_s)
         for _ in range(MOST_REDIRECTS + 1):
             answer = await self._get(hop, validators or Validators())
             if isinstance(answer, Response):
                 return answer
             hop = answer
-        raise SourceUnavailable(f"{masked(hop.url)}: more than {MOST_REDIRECTS} redirects")
+        raise SourceUnavailable(f"{masked(hop.ask.url)}: more than {MOST_REDIRECTS} redirects")
 
     async def _get(self, hop: _Hop, validators: Validators) -> Response | _Hop:
         """The answer, or where it redirects to. Waiting for others at the same host costs nothing of the deadline."""
-        url, host = hop.url, host_of(hop.url)
+        url, host = hop.ask.url, host_of(hop.ask.url)
         slots = self._hosts.get(host)
         if slots is None:
             slots = self._hosts[host] = asyncio.Semaphore(MOST_PER_HOST)
@@ -88,23 +89,25 @@ class Fetcher:
             async with slots:
                 began_s = monotonic_s()
                 async with asyncio.timeout(hop.left_s):
-                    answer = await self._exchange(url, validators)
-                return _Hop(answer, max(hop.left_s - (monotonic_s() - began_s), 0)) if isinstance(answer, str) else answer
+                    answer = await self._exchange(hop.ask, validators)
+                return _Hop(_moved(hop.ask, answer), max(hop.left_s - (monotonic_s() - began_s), 0)) if isinstance(answer, str) else answer
         except TimeoutError as error:
             raise SourceUnavailable(f"{masked(url)}: no whole answer within {self._settings.fetch_deadline_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise SourceUnavailable(f"{masked(url)}: {_why(error)}") from error
 
-    async def _exchange(self, url: str, validators: Validators) -> Response | str:
+    async def _exchange(self, ask: Ask, validators: Validators) -> Response | str:
+        url = ask.url
         if canonical_url(url) is None:
             raise SourceUnavailable(f"{masked(url)}: {_NO_ADDRESS}")
         asked = {"if-none-match": validators.etag, "if-modified-since": validators.last_modified}
         conditions = {name: value for name, value in asked.items() if value}
-        request = self._client.build_request("GET", url, headers=conditions)
+        method = "GET" if ask.form is None else "POST"
+        request = self._client.build_request(method, url, headers=dict(ask.headers) | conditions, data=None if ask.form is None else dict(ask.form))
         answer = await self._client.send(request, stream=True)
         try:
             location = answer.headers.get("location")
-            if answer.status_code in (301, 302, 303, 307, 308) and location:
+            if answer.status_code in (301, 302, 303, 307, 308) and location and ask.form is None:
                 return _redirected(url, location)
             self._refuse(answer, url, conditional=bool(conditions))
             body = b"" if answer.status_code == HTTPStatus.NOT_MODIFIED else await self._body(answer)
@@ -150,6 +153,11 @@ def _redirected(url: str, location: str) -> str:
     if canonical_url(target) is None:
         raise SourceUnavailable(f"{masked(url)}: {_NO_ADDRESS}")
     return target
+
+
+def _moved(ask: Ask, url: str) -> Ask:
+    """The request at the address that it is redirected to; another host is not told keys and cookies."""
+    return replace(ask, url=url, headers=ask.headers if host_of(url) == host_of(ask.url) else {})
 
 
 def _why(error: Exception) -> str:

@@ -19,8 +19,7 @@ from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
 from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
 from scrapers.schedule import hinted_s
-from scrapers.source import Parsed, Problem, Response
-from scrapers.sources.feed import NAME
+from scrapers.source import Parsed, Problem, Response, fitted
 
 WHOLE_EVERY = timedelta(hours=6)
 """A body is asked for without conditions this often: some servers answer 304 for ever."""
@@ -61,24 +60,26 @@ class Poller:
             SourceError: the source gave nothing.
             BusUnavailable, StoreUnavailable (retryable): what was fetched is fetched again by the next poll.
         """
-        cursor = await self._cursors.load(feed.url)
-        response = await self._fetcher.fetch(feed.url, validators=_validators(cursor, now=self._clock.now()))
+        source, feed = fitted(feed)
+        cursors = self._cursors.of(source.name)
+        cursor = await cursors.load(feed.key)
+        response = await self._fetcher.fetch(source.request(feed, now=self._clock.now()), validators=_validators(cursor, now=self._clock.now()))
         hint_s = hinted_s(response.headers)
         body_hash = hashlib.sha256(response.body).hexdigest()
         if response.status == HTTPStatus.NOT_MODIFIED or body_hash == cursor.body_hash:
             return Polled(outcome="not_modified", hinted_s=hint_s)
-        parsed = await self._parser.parse(NAME, response, feed=feed, author_key=await self._cursors.author_key())
-        published = await self._publish(parsed, response, feed, body_hash=body_hash)
+        parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
+        published = await self._publish(parsed, response, feed, cursors=cursors, body_hash=body_hash)
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
-    async def _publish(self, parsed: Parsed, response: Response, feed: Feed, *, body_hash: str) -> list[Document]:
+    async def _publish(self, parsed: Parsed, response: Response, feed: Feed, *, cursors: CursorStore, body_hash: str) -> list[Document]:
         """Publish what is new, then move the cursor: in this order, so that nothing is lost."""
         at = response.fetched_at
-        seen = await self._cursors.seen([document.doc_id for document in parsed.documents], at=at)
+        seen = await cursors.seen([document.doc_id for document in parsed.documents], at=at)
         fresh = unpublished(parsed.documents, seen)
         await self._producer.send_all(self._names.documents, [(document.doc_id.encode(), encode(document)) for document in fresh])
         cursor = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(at))
-        await self._cursors.commit(feed.url, cursor, seen=remembered(fresh, seen), at=at)
+        await cursors.commit(feed.key, cursor, seen=remembered(fresh, seen), at=at)
         return fresh
 
 

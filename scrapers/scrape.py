@@ -29,6 +29,7 @@ from scrapers.health import Health, HealthStore, after_failure, after_success, s
 from scrapers.parsing import Parser
 from scrapers.poll import Polled, Poller
 from scrapers.schedule import first_wait_s, next_wait_s
+from scrapers.source import fitted
 from scrapers.sources.feed import NAME
 from scrapers.urls import host_of, masked
 
@@ -45,7 +46,7 @@ class Shard(Struct, frozen=True):
 
     def holds(self, feed: Feed) -> bool:
         """Whether the feed is of this part."""
-        return int(digest(feed.url), 16) % self.parts == self.part - 1
+        return int(digest(feed.key), 16) % self.parts == self.part - 1
 
 
 def shard_of(text: str) -> Shard:
@@ -72,7 +73,7 @@ def named(feeds: Sequence[Feed]) -> dict[str, Feed]:
     names: Counter[str] = Counter()
     found: dict[str, Feed] = {}
     for feed in feeds:
-        name = feed.name or host_of(feed.url)
+        name = feed.name or (host_of(feed.url) if feed.source == "feed" else feed.source)
         names[name] += 1
         found[name if names[name] == 1 else f"{name}#{names[name]}"] = feed
     return found
@@ -89,16 +90,16 @@ class FeedLoop:
         self._poller = poller
         self._store = store
         self._metrics = metrics
-        self._interval_s = feed.interval_s or interval_s
+        self._interval_s = feed.interval_s or (interval_s if feed.source == NAME else fitted(feed)[0].manners.interval_s)
         self._clock = clock
         self._sleep = sleep
-        self.health = Health(since=clock.now(), url=masked(feed.url))
+        self.health = Health(since=clock.now(), url=masked(feed.url) if feed.url else feed.source)
         metrics.start_source(name)
 
     async def run(self) -> None:
         """Poll for ever. Whatever one poll fails with, the next one comes."""
         await self._restore()
-        await self._sleep(first_wait_s(self._feed.url, self._interval_s))
+        await self._sleep(first_wait_s(self._feed.key, self._interval_s))
         while True:
             await self._sleep(await self.step())
 
@@ -174,6 +175,8 @@ class Scraper:
     """
 
     def __init__(self, settings: Settings, *, redis: Redis, producer: Producer, metrics: ScraperMetrics, shard: Shard) -> None:
+        for feed in settings.sources:
+            fitted(feed)  # a wrong one is told at the start
         self._feeds = {name: feed for name, feed in named(settings.sources).items() if shard.holds(feed)}
         self._configured = set(named(settings.sources))
         self._settings = settings

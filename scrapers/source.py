@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
 import scrapers.sources
 from opinion.errors import ConfigError
-from opinion.records import Document
+from opinion.records import Document, DocumentKind
 from opinion.settings import Feed
 
 
@@ -25,6 +25,30 @@ class Response(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     body: bytes  # content-encoding undone
     fetched_at: datetime
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """One request of a poll."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None  # posted as a form; None: a GET
+
+
+class Manners(Struct, frozen=True, kw_only=True):
+    """How a source is to be treated, and how much of it is known."""
+
+    stability: Literal["green", "amber", "red"]  # on by default; on, and expected to break; off until the operator gives what `needs` names
+    interval_s: float  # seconds between polls
+    kind: DocumentKind
+    publisher: str = ""  # where items do not name theirs
+    lang: str = ""  # BCP 47; empty: found per text
+    terms: str  # one line on what its operator allows
+    retention_days: int | None = None  # texts may be kept for so long; None: as long as wished
+    full_text: bool = False  # whether more than title and extract may be kept
+    tried: str  # live and when; or where the wire format is from and of what date
+    options: Mapping[str, str] = field(default_factory=dict)  # option -> what it is
+    needs: tuple[str, ...] = ()  # options without which it cannot work: keys, cookies
 
 
 class Problem(Struct, frozen=True):
@@ -60,6 +84,32 @@ class Source(NamedTuple):
     name: str
     aliases: tuple[str, ...]
     parse: Parse
+    manners: Manners
+    ask: Callable[[Feed, datetime], Ask] | None = None  # what a poll at an instant asks for; None: the feed's own address
+
+    def request(self, feed: Feed, *, now: datetime) -> Ask:
+        """What a poll of the feed asks for."""
+        return Ask(url=feed.url) if self.ask is None else self.ask(feed, now)
+
+
+def fitted(feed: Feed) -> tuple[Source, Feed]:
+    """The adapter of a feed, and the feed with what it leaves to the adapter.
+
+    Errors:
+        ConfigError: no such adapter, an unknown option, or one lacks that it cannot work without.
+    """
+    source = find_source(feed.source)
+    manners = source.manners
+    unknown = [name for name in feed.options if name not in manners.options]
+    lacking = [name for name in manners.needs if name not in feed.options]
+    if unknown:
+        raise ConfigError(f"source {source.name}: unknown option {unknown[0]!r}; known: {', '.join(sorted(manners.options)) or 'none'}")
+    if lacking:
+        raise ConfigError(f"source {source.name} is off until you give its option {lacking[0]!r}: {manners.options[lacking[0]]}")
+    if source.ask is None and not feed.url:
+        raise ConfigError(f"source {source.name} needs a `url`")
+    changes = {"source": source.name, "kind": feed.kind or manners.kind.value, "publisher": feed.publisher or manners.publisher, "lang": feed.lang or manners.lang}
+    return source, feed.model_copy(update=changes)
 
 
 def all_sources() -> list[Source]:

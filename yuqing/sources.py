@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
+from pydantic import SecretStr
+
 from opinion.clock import SystemClock
 from opinion.codec import encode
 from opinion.errors import ConfigError, SourceError
@@ -13,7 +15,7 @@ from opinion.settings import Feed, Settings
 from scrapers.decompress import decompress
 from scrapers.fetch import Fetcher
 from scrapers.scrape import named
-from scrapers.source import Parsed, Response, find_source
+from scrapers.source import Parsed, Response, find_source, fitted
 from scrapers.sources.feed import NAME
 from yuqing.replay import instant_of
 
@@ -32,7 +34,7 @@ def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: S
     """
     adapter = find_source(source)
     fetched_at = instant_of(now, option="--now") or datetime.now(UTC)
-    feed = _feed_at(url or SOMEWHERE)
+    _, feed = fitted(Feed(source=adapter.name, url=_feed_at(url or SOMEWHERE).url, options={name: SecretStr("unused") for name in adapter.manners.needs}))
     fields = dict(_header(line) for line in headers)
     most = Settings().max_body_bytes
     body = decompress(body, encoding=fields.pop("content-encoding", ""), max_bytes=most)
@@ -49,10 +51,11 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
     """
     failed = 0
     async with Fetcher(settings, clock=SystemClock()) as fetcher:
-        for name, feed in chosen(source, settings).items():
+        for name, found in chosen(source, settings).items():
             try:
-                response = await fetcher.fetch(feed.url)
-                _print(find_source(NAME).parse(response, feed=feed), out=out, limit=limit, echo=echo)
+                adapter, feed = fitted(found)
+                response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
+                _print(adapter.parse(response, feed=feed), out=out, limit=limit, echo=echo)
             except SourceError as error:
                 failed += 1
                 echo(f"{name}: {error.reason.value}: {error}")
@@ -70,7 +73,10 @@ def chosen(source: str, settings: Settings) -> dict[str, Feed]:
     feeds = named(settings.sources)
     if source in feeds:
         return {source: feeds[source]}
-    if find_source(source).name == NAME and feeds:
+    adapter = find_source(source)
+    if adapter.ask is not None:
+        return {name: feed for name, feed in feeds.items() if feed.source == adapter.name} or {adapter.name: Feed(source=adapter.name)}
+    if adapter.name == NAME and feeds:
         return feeds
     raise ConfigError("no sources are configured: set YUQING_SOURCES, or give the address of a feed")
 

@@ -23,6 +23,7 @@ from opinion.redis_client import connect
 from opinion.settings import Settings
 from opinion.watermark import watermark
 from opinion.windows import WindowStore
+from scrapers.source import fitted
 from scrapers.urls import masked
 
 ANSWER_WITHIN_S = 5.0
@@ -50,7 +51,7 @@ def run_check(settings: Settings) -> int:
         click.echo(f"  {key} = {_shown(key, settings)}")
     for line in unchecked:
         click.echo(line)
-    click.echo(f"sources: {len(settings.sources)} feeds")
+    click.echo(f"sources: {len(settings.sources)}")
     if not settings.kafka:
         click.echo("servers: none set; `yuqing up` brings its own")
         return 0
@@ -68,6 +69,9 @@ def _read_what_settings_name(settings: Settings) -> None:
     if settings.names_files:
         with _blaming("names_files"):
             load_table(settings.names_files)
+    for number, feed in enumerate(settings.sources):
+        with _blaming(f"sources.{number}"):
+            fitted(feed)
     with _blaming("model"):
         _read_model(settings)
     for index, subscription in enumerate(settings.subscriptions):
@@ -110,7 +114,7 @@ def _shown(key: str, settings: Settings) -> str:
     if key == "redis":
         return masked(settings.redis or "")
     if key == "sources":
-        return ", ".join(masked(feed.url) for feed in settings.sources)
+        return ", ".join(masked(feed.url) if feed.url else feed.source for feed in settings.sources)
     if key == "subscriptions":
         return ", ".join(subscription.name for subscription in settings.subscriptions)
     value = getattr(settings, key)

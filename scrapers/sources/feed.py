@@ -23,7 +23,7 @@ from opinion.settings import Feed
 from scrapers.charset import Decoded, decode_body
 from scrapers.dates import read_date
 from scrapers.markup import MAX_ITEMS, safe_markup
-from scrapers.source import Parsed, Problem, Response, Source
+from scrapers.source import Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line, plain_text
 from scrapers.urls import absolute_url, canonical_url, host_of
 
@@ -227,7 +227,7 @@ def _document(item: _Item, *, native_id: str, response: Response, feed: Feed, de
         doc_id=doc_id_of(NAME, native_id),
         source=NAME,
         publisher=feed.publisher or host_of(item.url or "") or host_of(feed.url) or "unknown",
-        kind=DocumentKind(feed.kind),
+        kind=DocumentKind(feed.kind or "news"),
         native_id=native_id,
         url=item.url,
         canonical_url=canonical_url(item.url) if item.url else None,
@@ -252,4 +252,11 @@ def _author_hash(author: str, host: str, key: bytes) -> str | None:
     return hmac.new(key, f"{NAME}\n{host}\n{name}".encode(), hashlib.sha256).hexdigest()
 
 
-SOURCE = Source(NAME, ("rss", "atom", "rdf", "jsonfeed", "feeds"), parse)
+MANNERS = Manners(
+    stability="green",
+    interval_s=60,
+    kind=DocumentKind.NEWS,
+    terms="those of each publisher; a feed is made to be read by programs",
+    tried="live never from here; samples of real feeds in tests/data/feed",
+)
+SOURCE = Source(NAME, ("rss", "atom", "rdf", "jsonfeed", "feeds"), parse, MANNERS)

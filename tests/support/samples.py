@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from pydantic import SecretStr
 
 from opinion.errors import SourceError
 from opinion.settings import Feed
-from scrapers.source import Parsed, Response, Source
+from scrapers.source import Parsed, Response, Source, fitted
 from tests.support.records import NOON
 
 DATA = Path(__file__).parents[1] / "data"
@@ -39,8 +40,10 @@ def expectation_of(body: Path) -> Path:
 
 def parsed(source: Source, body: Path, *, fetched_at: datetime = NOON) -> Parsed:
     """What a source reads from a body that arrived at noon, with no label but those inside it."""
+    given = Feed(source=source.name, url=FEED.url, options={name: SecretStr("given") for name in source.manners.needs})
+    _, feed = fitted(given)
     response = Response(url=FEED.url, body=body.read_bytes(), fetched_at=fetched_at)
-    return source.parse(response, feed=FEED, author_key=AUTHOR_KEY)
+    return source.parse(response, feed=feed, author_key=AUTHOR_KEY)
 
 
 def outcome(source: Source, body: Path) -> Any:
