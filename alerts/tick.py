@@ -29,7 +29,7 @@ from opinion.metrics import AlerterMetrics
 from opinion.names import Names
 from opinion.records import Alert, AlertLinks, Spike
 from opinion.watermark import Watermark, watermark
-from opinion.windows import WindowStore
+from opinion.windows import PANE_S, WindowStore
 
 log = structlog.get_logger()
 
@@ -86,7 +86,12 @@ class Tick:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the alerts' state: {error}") from error
         self._stamp_us, self._known = 0, set()
-        self._detector.restore(_state.decode(saved) if saved else DetectorState(), {subject.decode(): _tail.decode(tail) for subject, tail in tails.items()})
+        try:
+            state, own = _state.decode(saved) if saved else DetectorState(), {subject.decode(): _tail.decode(tail) for subject, tail in tails.items()}
+        except msgspec.MsgspecError as error:  # of another version: what was told then is not told again
+            log.warning("the saved state cannot be read: going on from now without it", error=str(error))
+            state, own = DetectorState(int(self._clock.now().timestamp()) // PANE_S * PANE_S), {}
+        self._detector.restore(state, own)
 
     async def run(self) -> list[Alert]:
         """The transitions since the last look, each durable in Kafka and stored.

@@ -15,13 +15,18 @@ from redis.exceptions import RedisError
 from opinion.errors import Reason, StoreUnavailable
 from opinion.names import Names
 from opinion.records import Instant
+from scrapers.rhythm import Rhythm, is_strange, watched
 
 SILENT_AFTER_POLLS = 3
-"""A feed that could not be fetched for so many intervals is silent."""
+"""A feed that could not be fetched for so many intervals is silent; so is one that brings nothing new when it always did (scrapers/rhythm.py)."""
 SILENT_AFTER_LEAST = timedelta(minutes=2)
+LONGEST_WATCH = timedelta(hours=1)
+"""Two polls further apart than this do not mean that the source was watched meanwhile."""
 STALE_AFTER = timedelta(hours=24)
 """A feed that answers well but brought nothing new for so long: dead, or moved without a word. Daily feeds stay within it."""
 
+GOOD = frozenset(["ok"])
+"""States that one poll is enough for."""
 _WALLED = frozenset({Reason.SOURCE_WALLED})
 _BROKEN = frozenset({Reason.PAGE_CHANGED, Reason.SOURCE_GONE, Reason.BODY_TOO_LARGE, Reason.ADDRESS_REFUSED, Reason.UNEXPECTED})
 
@@ -41,12 +46,16 @@ class Health(Struct, frozen=True, kw_only=True):
     last_reason: Reason | None = None
     dropped: int = 0  # items of the last body that became no document
     documents: int = 0  # published by this process
+    rhythm: Rhythm = Rhythm()
+    doubted: str = ""  # a worse state that the last poll alone speaks for
 
 
 def after_success(health: Health, *, at: datetime, published: int, dropped: int | None) -> Health:
     """The health after a good answer; `dropped` is None where there was no new body to look at."""
+    since = max(health.polled_at or at, at - LONGEST_WATCH)
     return replace(
         health,
+        rhythm=watched(health.rhythm, since=since, until=at, documents=published),
         polled_at=at,
         last_good_at=at,
         last_document_at=at if published else health.last_document_at,
@@ -72,9 +81,18 @@ def state_of(health: Health, *, at: datetime, interval_s: float) -> str:
     patience = max(SILENT_AFTER_LEAST, timedelta(seconds=interval_s) * SILENT_AFTER_POLLS)
     if health.failures and at - (health.last_good_at or health.since) > patience:
         return "silent"
+    if health.last_document_at is not None and is_strange(health.rhythm, since=health.last_document_at, until=at):
+        return "silent"
     if at - (health.last_document_at or health.since) > STALE_AFTER:
         return "stale"
     return "partial" if health.dropped else "ok"
+
+
+def settled(health: Health, found: str) -> Health:
+    """The health with the state that two polls in a row speak for; better states count at once."""
+    if found == health.state or found in GOOD or found == health.doubted:
+        return replace(health, state=found, doubted="")
+    return replace(health, doubted=found)
 
 
 _health = msgspec.json.Decoder(Health)
@@ -101,7 +119,7 @@ class HealthStore:
             known = _health.decode(value) if value else Health(since=at)
         except msgspec.MsgspecError:
             known = Health(since=at)
-        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at)
+        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at, rhythm=known.rhythm)
 
     async def keep_only(self, names: Collection[str]) -> None:
         """Forget feeds that are configured no more."""

@@ -25,7 +25,7 @@ from opinion.settings import Feed, Settings
 from opinion.tasks import end, together
 from scrapers.cursor import CursorStore
 from scrapers.fetch import Fetcher
-from scrapers.health import Health, HealthStore, after_failure, after_success, state_of
+from scrapers.health import Health, HealthStore, after_failure, after_success, settled, state_of
 from scrapers.parsing import Parser
 from scrapers.poll import Polled, Poller
 from scrapers.schedule import first_wait_s, next_wait_s
@@ -156,12 +156,14 @@ class FeedLoop:
         except StoreUnavailable as error:
             log.warning("health not restored", source=self._name, error=str(error))
         else:
-            self.health = Health(since=known.since, url=self.health.url, last_good_at=known.last_good_at, last_document_at=known.last_document_at)
+            self.health = replace(known, url=self.health.url)
 
     async def _keep(self, wait_s: float) -> None:
         state = state_of(self.health, at=self._clock.now(), interval_s=self._interval_s)
-        self.health = replace(self.health, state=state, interval_s=round(wait_s, 1))
-        self._metrics.set_state(self._name, state)
+        before, self.health = self.health.state, replace(settled(self.health, state), interval_s=round(wait_s, 1))
+        if self.health.state != before:
+            log.warning("the source's state changed", source=self._name, before=before, now=self.health.state, error=self.health.last_error)
+        self._metrics.set_state(self._name, self.health.state)
         try:
             await self._store.save(self._name, self.health)
         except StoreUnavailable as error:

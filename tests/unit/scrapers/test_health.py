@@ -6,7 +6,7 @@ import pytest
 
 from opinion.errors import Reason
 from opinion.metrics import SOURCE_STATES
-from scrapers.health import STALE_AFTER, Health, after_failure, after_success, state_of
+from scrapers.health import STALE_AFTER, Health, after_failure, after_success, settled, state_of
 from tests.support.records import NOON
 
 NEW = Health(since=NOON)
@@ -57,3 +57,30 @@ def test_items_that_became_no_document_make_it_partial_until_the_next_body() -> 
     assert state_of(unchanged, at=NOON, interval_s=60) == "partial"
     mended = after_success(unchanged, at=NOON, published=0, dropped=0)
     assert state_of(mended, at=NOON, interval_s=60) == "ok"
+
+
+def test_a_worse_state_needs_two_polls_in_a_row_and_a_better_one_needs_one() -> None:
+    once = settled(GOOD, "walled")
+    assert once.state == "ok"
+    assert settled(once, "ok").doubted == ""
+    twice = settled(once, "walled")
+    assert twice.state == "walled"
+    assert settled(twice, "ok").state == "ok"
+
+
+def test_a_doubt_of_another_kind_begins_anew() -> None:
+    assert settled(settled(GOOD, "walled"), "broken").state == "ok"
+
+
+def test_a_source_that_always_brought_something_is_silent_when_it_stops() -> None:
+    health, at = NEW, NOON
+    for _ in range(2 * 24 * 6):
+        at += timedelta(minutes=10)
+        health = after_success(health, at=at, published=2, dropped=0)
+    assert state_of(health, at=at + timedelta(minutes=30), interval_s=60) == "ok"
+    assert state_of(health, at=at + timedelta(hours=2), interval_s=60) == "silent"
+
+
+def test_time_that_nobody_watched_teaches_nothing() -> None:
+    asleep = after_success(GOOD, at=NOON + timedelta(days=3), published=0, dropped=None)
+    assert sum(asleep.rhythm.heard_h) <= 1
