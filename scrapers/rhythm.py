@@ -11,8 +11,8 @@ SLOTS = 48
 """Hours of the day (UTC) of weekdays, then of weekends."""
 MOST_HOURS = 40.0
 """A slot remembers so many watched hours: eight weeks of weekdays."""
-SHRINK_H = 4.0
-"""Watched hours that the source's overall rate is worth in a slot."""
+UNSURE_H = 1.0
+"""Silent hours that each slot is given beside those watched: what was hardly watched promises little."""
 KNOWN_H = 24.0
 """Hours that a source must have been watched before its silence can be strange."""
 STRANGE = 8.0
@@ -41,13 +41,12 @@ def watched(rhythm: Rhythm, *, since: datetime, until: datetime, documents: int)
 
 
 def expected(rhythm: Rhythm, *, since: datetime, until: datetime) -> float:
-    """New documents that usually come in a stretch of time."""
-    overall = (sum(rhythm.told) + 0.5) / (sum(rhythm.heard_h) + KNOWN_H)
+    """New documents that usually come in a stretch of time, at least."""
     at, found = max(since, until - LONGEST), 0.0
     while at < until:
         end = min(until, at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1))
         slot = _slot(at)
-        rate = (rhythm.told[slot] + SHRINK_H * overall) / (rhythm.heard_h[slot] + SHRINK_H)
+        rate = rhythm.told[slot] / (rhythm.heard_h[slot] + UNSURE_H)
         found += rate * (end - at).total_seconds() / 3600
         at = end
     return found
