@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 import httpx
+from aiolimiter import AsyncLimiter
 from msgspec.structs import replace
 
 from opinion.addresses import GuardedTransport
@@ -19,12 +20,17 @@ from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimi
 from opinion.retry_after import http_date, retry_after_s
 from opinion.settings import Settings
 from scrapers.decompress import ACCEPT_ENCODING, decompress
+from scrapers.robots import Robots
 from scrapers.source import Ask, Response
 from scrapers.urls import canonical_url, host_of, masked
 
 MOST_REDIRECTS = 5
 MOST_PER_HOST = 2
 """Requests in flight to one host: what its operator would take from a browser without asking."""
+MOST_PER_S = 10.0
+"""Requests that one host gets within a second, at most: what the SEC allows, and others do not say."""
+MOST_HOSTS = 5000
+"""Hosts whose pace is remembered."""
 PHASE_TIMEOUT_S = 10.0
 """Longest silence while connecting or between two pieces of a body; the whole has a deadline of its own."""
 
@@ -58,6 +64,8 @@ class Fetcher:
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # nobody is to be followed from poll to poll, or between two at once
         self._client = httpx.AsyncClient(transport=transport, headers=headers, cookies=cookies, timeout=PHASE_TIMEOUT_S, trust_env=False, follow_redirects=False)
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._paces: dict[str, AsyncLimiter] = {}
+        self._robots = Robots(settings.user_agent, self.fetch)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,6 +80,8 @@ class Fetcher:
             SourceError: any of its classes but PageChanged; the message is one line, without query strings.
         """
         hop = _Hop(Ask(url=ask) if isinstance(ask, str) else ask, self._settings.fetch_deadline_s)
+        if hop.ask.page:
+            await self._robots.check(hop.ask.url, now=self._clock.now())
         for _ in range(MOST_REDIRECTS + 1):
             answer = await self._get(hop, validators or Validators())
             if isinstance(answer, Response):
@@ -87,6 +97,7 @@ class Fetcher:
             slots = self._hosts[host] = asyncio.Semaphore(MOST_PER_HOST)
         try:
             async with slots:
+                await self._pace(host)
                 began_s = monotonic_s()
                 async with asyncio.timeout(hop.left_s):
                     answer = await self._exchange(hop.ask, validators)
@@ -95,6 +106,12 @@ class Fetcher:
             raise SourceUnavailable(f"{masked(url)}: no whole answer within {self._settings.fetch_deadline_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise SourceUnavailable(f"{masked(url)}: {_why(error)}") from error
+
+    async def _pace(self, host: str) -> None:
+        """Wait for the host's turn."""
+        if len(self._paces) > MOST_HOSTS:
+            self._paces.clear()
+        await self._paces.setdefault(host, AsyncLimiter(MOST_PER_S, 1.0)).acquire()
 
     async def _exchange(self, ask: Ask, validators: Validators) -> Response | str:
         url = ask.url

@@ -33,6 +33,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None  # posted as a form; None: a GET
+    page: bool = False  # made for people: robots.txt is asked first
 
 
 class Manners(Struct, frozen=True, kw_only=True):
