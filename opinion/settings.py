@@ -156,6 +156,8 @@ class Settings(_Strict):
     fetch_deadline_s: float = Field(20, gt=0, description="Most seconds a fetch may take in all.")
     max_body_bytes: int = Field(15_000_000, ge=1_000, description="Most bytes of a feed's decoded body.")
     user_agent: str = Field("yuqing/0.1 (public-opinion monitor; contact not set)", description="How we introduce ourselves; add your contact address.")
+    drop_dir: FilePath | None = Field(None, description="Directory whose files of Documents (JSON Lines or JSON) are read, then moved to `done` in it.")
+    drop_fields: str = Field("", description="What the rows of these files call our fields, e.g. `title=headline,text=body.content`; empty: as we do.")
     allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
     rules: FilePath | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")

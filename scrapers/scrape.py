@@ -7,6 +7,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -24,6 +25,7 @@ from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
 from opinion.tasks import end, together
 from scrapers.cursor import CursorStore
+from scrapers.drop import DROP, LOOK_S, DropPoller, drop_of
 from scrapers.fetch import Fetcher
 from scrapers.health import Health, HealthStore, after_failure, after_success, settled, state_of
 from scrapers.parsing import Parser
@@ -79,11 +81,19 @@ def named(feeds: Sequence[Feed]) -> dict[str, Feed]:
     return found
 
 
+class Polling(Protocol):
+    """What a loop asks for news."""
+
+    async def poll(self, feed: Feed) -> Polled:
+        """Publish what is new; the errors of `Poller.poll`."""
+        ...
+
+
 class FeedLoop:
     """One feed: polled, counted, its health kept, until cancelled."""
 
     def __init__(
-        self, name: str, feed: Feed, *, poller: Poller, store: HealthStore, metrics: ScraperMetrics, interval_s: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]
+        self, name: str, feed: Feed, *, poller: Polling, store: HealthStore, metrics: ScraperMetrics, interval_s: float, clock: Clock, sleep: Callable[[float], Awaitable[None]]
     ) -> None:
         self.name = self._name = name
         self._feed = feed
@@ -180,7 +190,8 @@ class Scraper:
         for feed in settings.sources:
             fitted(feed)  # a wrong one is told at the start
         self._feeds = {name: feed for name, feed in named(settings.sources).items() if shard.holds(feed)}
-        self._configured = set(named(settings.sources))
+        self._drop = drop_of(settings) if settings.drop_dir is not None and shard.part == 1 else None
+        self._configured = set(named(settings.sources)) | ({DROP} if settings.drop_dir is not None else set())
         self._settings = settings
         self._redis = redis
         self._producer = producer
@@ -193,7 +204,7 @@ class Scraper:
         kafka, _ = settings.require_servers()
         await wait_for_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
         await self._forget()
-        if not self._feeds:
+        if not self._feeds and self._drop is None:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
         cursors = CursorStore(self._redis, settings.names, source=NAME)
         async with Fetcher(settings, clock=clock) as fetcher:
@@ -202,6 +213,9 @@ class Scraper:
                 FeedLoop(name, feed, poller=poller, store=self._health, metrics=self._metrics, interval_s=settings.poll_interval_s, clock=SystemClock(), sleep=asyncio.sleep)
                 for name, feed in self._feeds.items()
             ]
+            if self._drop is not None:
+                drop = DropPoller(settings, Parser(), cursors, self._producer, clock=clock)
+                loops.append(FeedLoop(DROP, self._drop, poller=drop, store=self._health, metrics=self._metrics, interval_s=LOOK_S, clock=SystemClock(), sleep=asyncio.sleep))
             await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
 
     async def _forget(self) -> None:

@@ -87,6 +87,7 @@ class Source(NamedTuple):
     parse: Parse
     manners: Manners
     ask: Callable[[Feed, datetime], Ask] | None = None  # what a poll at an instant asks for; None: the feed's own address
+    check: Callable[[Feed], object] | None = None  # raises ConfigError for options of another form
 
     def request(self, feed: Feed, *, now: datetime) -> Ask:
         """What a poll of the feed asks for."""
@@ -109,6 +110,8 @@ def fitted(feed: Feed) -> tuple[Source, Feed]:
         raise ConfigError(f"source {source.name} is off until you give its option {lacking[0]!r}: {manners.options[lacking[0]]}")
     if source.ask is None and not feed.url:
         raise ConfigError(f"source {source.name} needs a `url`")
+    if source.check is not None:
+        source.check(feed)
     changes = {"source": source.name, "kind": feed.kind or manners.kind.value, "publisher": feed.publisher or manners.publisher, "lang": feed.lang or manners.lang}
     return source, feed.model_copy(update=changes)
 
