@@ -150,6 +150,7 @@ PATHS: dict[str, tuple[str, Callable[[Settings], str]]] = {
     "sentiment_models": ("zh={}", lambda settings: settings.sentiment_models["zh"]),
     "names_files": ("{}", lambda settings: str(settings.names_files[0])),
     "rules": ("{}", lambda settings: str(settings.rules)),
+    "drop_dir": ("{}", lambda settings: str(settings.drop_dir)),
 }
 """Every setting that is a path -> how it stands in the environment, and what comes of it."""
 
