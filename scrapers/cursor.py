@@ -31,6 +31,7 @@ class Cursor(Struct, frozen=True, omit_defaults=True):
     last_modified: str = ""
     body_hash: str = ""  # of the last body that was parsed and published whole
     whole_ms: int = 0  # when a body last came whole, epoch milliseconds
+    place: str = ""  # the last file that was published whole, of a source of files
 
 
 class Seen(Struct, frozen=True):

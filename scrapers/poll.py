@@ -9,9 +9,11 @@ from http import HTTPStatus
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from opinion.clock import Clock, epoch_ms, from_epoch_ms
 from opinion.codec import encode
+from opinion.errors import SourceGone, SourceUnavailable
 from opinion.names import Names
 from opinion.records import Document
 from opinion.settings import Feed
@@ -19,7 +21,8 @@ from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
 from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
 from scrapers.schedule import hinted_s
-from scrapers.source import Parsed, Problem, Response, fitted
+from scrapers.source import Parsed, Problem, Source, Step, fitted
+from scrapers.urls import masked
 
 WHOLE_EVERY = timedelta(hours=6)
 """A body is asked for without conditions this often: some servers answer 304 for ever."""
@@ -68,17 +71,40 @@ class Poller:
         body_hash = hashlib.sha256(response.body).hexdigest()
         if response.status == HTTPStatus.NOT_MODIFIED or body_hash == cursor.body_hash:
             return Polled(outcome="not_modified", hinted_s=hint_s)
+        seen = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(response.fetched_at), cursor.place)
+        if source.follow is not None:
+            return replace(await self._follow(source.follow(response, cursor.place), cursor, source, feed, then=seen), hinted_s=hint_s)
         parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
-        published = await self._publish(parsed, response, feed, cursors=cursors, body_hash=body_hash)
+        published = await self._publish(parsed, feed, cursors=cursors, cursor=seen, at=response.fetched_at)
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
-    async def _publish(self, parsed: Parsed, response: Response, feed: Feed, *, cursors: CursorStore, body_hash: str) -> list[Document]:
+    async def _follow(self, steps: Sequence[Step], cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
+        """Read the files of an index, in order, each published and remembered before the next: whatever fails, the next poll goes on from there."""
+        cursors = self._cursors.of(source.name)
+        published: list[Document] = []
+        problems: list[Problem] = []
+        for step in steps:
+            try:
+                response = await self._fetcher.fetch(step.ask)
+            except SourceGone as error:
+                if step is steps[-1]:
+                    raise
+                problems.append(Problem("invalid", f"a file that was never made: {error}"))  # the newest may still come, an older one does not
+                continue
+            if step.md5 and hashlib.md5(response.body, usedforsecurity=False).hexdigest() != step.md5:
+                raise SourceUnavailable(f"{masked(step.ask.url)}: its md5 is not the one that the index says")
+            parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
+            cursor = replace(cursor, place=step.place)
+            published += await self._publish(parsed, feed, cursors=cursors, cursor=cursor, at=response.fetched_at)
+            problems += parsed.problems
+        await cursors.commit(feed.key, replace(then, place=cursor.place), seen={}, at=self._clock.now())
+        return Polled(outcome="ok" if published else "empty", published=published, problems=problems)
+
+    async def _publish(self, parsed: Parsed, feed: Feed, *, cursors: CursorStore, cursor: Cursor, at: datetime) -> list[Document]:
         """Publish what is new, then move the cursor: in this order, so that nothing is lost."""
-        at = response.fetched_at
         seen = await cursors.seen([document.doc_id for document in parsed.documents], at=at)
         fresh = unpublished(parsed.documents, seen)
         await self._producer.send_all(self._names.documents, [(document.doc_id.encode(), encode(document)) for document in fresh])
-        cursor = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(at))
         await cursors.commit(feed.key, cursor, seen=remembered(fresh, seen), at=at)
         return fresh
 

@@ -36,6 +36,14 @@ class Ask(Struct, frozen=True, kw_only=True):
     page: bool = False  # made for people: robots.txt is asked first
 
 
+class Step(Struct, frozen=True, kw_only=True):
+    """One of the files that an index leads to."""
+
+    ask: Ask
+    place: str  # where the feed stands once this file is published: what the next poll is told
+    md5: str = ""  # of the body, where the index says it
+
+
 class Manners(Struct, frozen=True, kw_only=True):
     """How a source is to be treated, and how much of it is known."""
 
@@ -88,6 +96,7 @@ class Source(NamedTuple):
     manners: Manners
     ask: Callable[[Feed, datetime], Ask] | None = None  # what a poll at an instant asks for; None: the feed's own address
     check: Callable[[Feed], object] | None = None  # raises ConfigError for options of another form
+    follow: Callable[[Response, str], list[Step]] | None = None  # where a poll brings an index: the files to read next, from the place where the feed stands
 
     def request(self, feed: Feed, *, now: datetime) -> Ask:
         """What a poll of the feed asks for."""
