@@ -22,7 +22,10 @@ from scrapers.text import one_line, plain_text
 from scrapers.urls import canonical_url, host_of
 
 _BRACKETED = re.compile(r"\s*【(?P<title>[^【】]{2,120})】\s*(?P<text>.*)", re.DOTALL)
-_MENTION = re.compile(r"(?<![\w.@/])@[\w](?:[\w.-]{0,62}\w)?(?:@[\w.-]+\w)?")
+_MENTION = re.compile(
+    r"(?<![\w.@])(?<![^/]/)@(?!董秘|董事)"  # not in mail and addresses, but after the `//` of reposts; an office is nobody's name
+    r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?(?:@[\w.-]+\w)?|\w[\w-]{0,14})"  # Chinese names run on into the sentence: the longest are 15
+)
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -103,6 +106,8 @@ def without_mentions(text: str) -> str:
 
     >>> without_mentions("@ann.b thanks, ask @bob@social.example or mail a@b.example")
     '@user thanks, ask @user or mail a@b.example'
+    >>> without_mentions("跌了//@李四:早说过 @董秘请问产能如何")
+    '跌了//@user:早说过 @董秘请问产能如何'
     """
     return _MENTION.sub("@user", text)
 

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -15,6 +15,8 @@ import scrapers.sources
 from opinion.errors import ConfigError
 from opinion.records import Document, DocumentKind
 from opinion.settings import Feed
+
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Response(Struct, frozen=True, kw_only=True):
@@ -121,6 +123,8 @@ def fitted(feed: Feed) -> tuple[Source, Feed]:
         raise ConfigError(f"source {source.name} needs a `url`")
     if source.check is not None:
         source.check(feed)
+    if source.ask is not None:
+        source.ask(feed, _SOME_DAY)  # options that only make no sense together are told now, not by each poll
     changes = {"source": source.name, "kind": feed.kind or manners.kind.value, "publisher": feed.publisher or manners.publisher, "lang": feed.lang or manners.lang}
     return source, feed.model_copy(update=changes)
 
