@@ -86,9 +86,9 @@ def exchange_symbol(raw: str) -> str | None:
     >>> exchange_symbol("sh600519"), exchange_symbol("000001.SZ"), exchange_symbol("hk00700")
     ('XSHG:600519', 'XSHE:000001', 'XHKG:00700')
     """
-    match = re.fullmatch(r"(?P<before>sh|sz|bj|hk)?[.:]?(?P<code>\d{5,6})(?:[.:](?P<after>sh|sz|ss|bj|hk))?", raw.strip().lower())
+    match = re.fullmatch(r"(?P<before>sh|sz|bj|hk)?[.:]?(?P<code>\d{5,6})(?:[.:](?P<after>sh|sz|ss|bj|hk))?", raw.strip().lower(), re.ASCII)
     market = match and (match["before"] or match["after"])
-    if not match or not market:
+    if not match or not market or len(match["code"]) != (5 if market == "hk" else 6):
         return None
     return f"{ {'sh': 'XSHG', 'ss': 'XSHG', 'sz': 'XSHE', 'bj': 'XBSE', 'hk': 'XHKG'}[market] }:{match['code']}"
 

@@ -19,10 +19,12 @@ T = TypeVar("T")
 
 BEIJING = timezone(timedelta(hours=8))
 """China's only zone; no summer time since 1991."""
-_JSONP = re.compile(r"\s*(?:try\s*\{\s*)?[\w$.]{1,80}\s*\(\s*(?P<value>[\[{].*[\]}])\s*\)\s*;?\s*(?:\}\s*catch\s*\(\w*\)\s*\{.*?\}\s*;?)?\s*", re.DOTALL)
-_ASSIGNED = re.compile(r"\s*(?:(?:var|let|const)\s+)?[\w$.]{1,80}\s*=\s*(?P<value>[\[{].*[\]}])\s*;?\s*", re.DOTALL)
-_BAD_ESCAPE = re.compile(r"\\(?![\"\\/bfnrtu])|\\u(?![0-9a-fA-F]{4})")
-_CLOCK = re.compile(r"(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?(?:[ T]?\s*(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?", re.ASCII)
+_JSONP = re.compile(  # possessive: what is hostile must not cost time
+    r"\s*+(?:try\s*+\{\s*+)?[\w$.]{1,80}\s*+\(\s*+(?P<value>[\[{].*[\]}])\s*+\)\s*+;?\s*+(?:\}\s*+catch\s*+\(\w*+\)\s*+\{[^{}]{0,200}\}\s*+;?\s*+)?", re.DOTALL
+)
+_ASSIGNED = re.compile(r"\s*+(?:(?:var|let|const)\s++)?[\w$.]{1,80}\s*+=\s*+(?P<value>[\[{].*[\]}])\s*+;?\s*+", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\")
+_CLOCK = re.compile(r"(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?(?:(?:[ T]\s*|(?<=日))(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?", re.ASCII)
 _CHALLENGES = ("cf-mitigated", "x-datadome", "x-amzn-waf-action")
 _MARKUP = ("<!doctype html", "<html", "<head", "<script", "<?xml")
 
@@ -118,4 +120,4 @@ def _loaded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return json.loads(_BAD_ESCAPE.sub(r"\\\\", text), strict=False)
+        return json.loads(_ESCAPE.sub(lambda match: match[0] if len(match[0]) > 1 else "\\\\", text), strict=False)

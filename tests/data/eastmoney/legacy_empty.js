@@ -1,0 +1,1 @@
+var ajaxResult={"rc":1,"me":"操作成功","LivesList":[]}

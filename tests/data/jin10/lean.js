@@ -1,0 +1,1 @@
+var newest = [{"id":"20261123195900000800","data":{"content":"只有正文。"}},{"id":20261123,"time":null,"type":"0","data":{"title":"只有标题","content":null},"important":null,"channel":null,"tags":null},{"id":"20261123195900000801","time":"2026-11-23 19:59:00","data":{"content":"频道是别的形式。","lock":false},"channel":"5x","important":"1"}]

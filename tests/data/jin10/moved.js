@@ -1,0 +1,1 @@
+var other = {"status":200,"message":"OK","data":[]};
