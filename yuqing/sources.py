@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
@@ -25,7 +25,7 @@ SOMEWHERE = "https://unknown.invalid/"
 """Stands for the address of a body that came without one; `.invalid` is reserved for this."""
 
 
-def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: Sequence[str], now: str | None, echo: Echo) -> int:
+def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: Sequence[str], now: str | None, echo: Echo, options: Sequence[str] = ()) -> int:
     """Print the Documents of a body; 0.
 
     Errors:
@@ -34,7 +34,8 @@ def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: S
     """
     adapter = find_source(source)
     fetched_at = instant_of(now, option="--now") or datetime.now(UTC)
-    _, feed = fitted(Feed(source=adapter.name, url=_feed_at(url or SOMEWHERE).url, options={name: SecretStr("unused") for name in adapter.manners.needs}))
+    given = {name: SecretStr("unused") for name in adapter.manners.needs} | _options(options)
+    _, feed = fitted(Feed(source=adapter.name, url=_feed_at(url or SOMEWHERE).url, options=given))
     fields = dict(_header(line) for line in headers)
     most = Settings().max_body_bytes
     body = decompress(body, encoding=fields.pop("content-encoding", ""), max_bytes=most)
@@ -43,7 +44,7 @@ def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: S
     return 0
 
 
-async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit: int | None, echo: Echo) -> int:
+async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit: int | None, echo: Echo, options: Sequence[str] = ()) -> int:
     """Poll the chosen feeds once and print their Documents; 1 where one of them failed.
 
     Errors:
@@ -51,10 +52,12 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
     """
     failed = 0
     async with Fetcher(settings, clock=SystemClock()) as fetcher:
-        for name, found in chosen(source, settings).items():
+        for name, found in chosen(source, settings, options=_options(options)).items():
             try:
                 adapter, feed = fitted(found)
                 response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
+                if adapter.follow is not None:  # of an index, the newest file
+                    response = await fetcher.fetch(adapter.follow(response, "")[-1].ask)
                 _print(adapter.parse(response, feed=feed), out=out, limit=limit, echo=echo)
             except SourceError as error:
                 failed += 1
@@ -62,7 +65,7 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
     return 1 if failed else 0
 
 
-def chosen(source: str, settings: Settings) -> dict[str, Feed]:
+def chosen(source: str, settings: Settings, *, options: Mapping[str, SecretStr] | None = None) -> dict[str, Feed]:
     """The feeds that `source` names.
 
     Errors:
@@ -74,6 +77,8 @@ def chosen(source: str, settings: Settings) -> dict[str, Feed]:
     if source in feeds:
         return {source: feeds[source]}
     adapter = find_source(source)
+    if options:
+        return {adapter.name: Feed(source=adapter.name, url=SOMEWHERE if adapter.ask is None else "", options=dict(options))}
     if adapter.ask is not None:
         return {name: feed for name, feed in feeds.items() if feed.source == adapter.name} or {adapter.name: Feed(source=adapter.name)}
     if adapter.name == NAME and feeds:
@@ -85,6 +90,16 @@ def _feed_at(url: str) -> Feed:
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"{url!r} is not an http or https address")
     return Feed(url=url)
+
+
+def _options(given: Sequence[str]) -> dict[str, SecretStr]:
+    found = {}
+    for option in given:
+        name, equals, value = option.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--option {name.strip()!r} is not of the form NAME=VALUE")
+        found[name.strip()] = SecretStr(value.strip())
+    return found
 
 
 def _header(line: str) -> tuple[str, str]:

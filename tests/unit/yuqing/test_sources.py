@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from opinion.errors import ConfigError, PageChanged
 from opinion.records import Document
 from opinion.settings import Feed, Settings
 from tests.support.site import Page, Site
+from tests.unit.yuqing.conftest import Command
 from yuqing.sources import chosen, fetch_source, parse_body
 
 RSS = "<rss version='2.0'><channel><item><guid>1</guid><link>/a</link><title>净利润下降</title></item></channel></rss>"
@@ -74,3 +77,26 @@ async def test_fetch_prints_documents_and_names_what_failed() -> None:
         assert await fetch_source("feed", settings=settings, out=out, limit=5, echo=said.append) == 1
     assert decode(out.getvalue().strip(), Document).title == "净利润下降"
     assert [line for line in said if line.startswith("gone: source_gone:")]
+
+
+def test_options_reach_the_adapter(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"headline": "Profit fell", "id": "1"}\n')
+    plain = command("parse", "documents", "rows.jsonl")
+    mapped = command("parse", "documents", "rows.jsonl", "--option", "fields=title=headline")
+    assert (plain.stdout, plain.stderr) == ("", "empty: 1 has neither title nor text\n")
+    assert json.loads(mapped.stdout)["title"] == "Profit fell"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--option", "fields"), "--option 'fields' is not of the form NAME=VALUE"),
+        (("--option", "nope=1"), "unknown option 'nope'; known: fields"),
+        (("--option", "fields=headline"), "is not of the form ours=theirs"),
+    ],
+)
+def test_options_of_another_form_are_refused(command: Command, tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}")
+    result = command("parse", "documents", "rows.jsonl", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
