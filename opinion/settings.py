@@ -160,7 +160,7 @@ class Settings(_Strict):
     drop_fields: str = Field("", description="What the rows of these files call our fields, e.g. `title=headline,text=body.content`; empty: as we do.")
     allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
-    rules: FilePath | None = Field(None, description="YAML file of detection rules; empty: the built-in ones.")
+    rules: FilePath | None = Field(None, description="YAML file of detection rules, read again whenever it changes; empty: the built-in ones.")
     tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows; part of every alert's delay.")
     subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
     allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses: whoever may add one then reaches what this machine reaches.")
@@ -194,10 +194,11 @@ class Settings(_Strict):
     @field_validator("sources", mode="before")
     @classmethod
     def _addresses(cls, value: object) -> object:
-        if isinstance(value, str) and not value.lstrip().startswith("["):
-            parts = [part.strip() for part in value.split(",") if part.strip()]
-            return [{"url": part} if ":" in part or "/" in part else {"source": part} for part in parts]
-        return json.loads(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, list):
+            return value
+        return [({"url": part} if ":" in part or "/" in part else {"source": part}) if isinstance(part, str) else part for part in value]
 
     @field_validator("agents", "names_files", "subscriptions", mode="before")
     @classmethod

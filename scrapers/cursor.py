@@ -22,6 +22,8 @@ SEEN_DAYS = 8
 MOST_VERSIONS = 20
 """An item whose text changes on every poll (a counter, an advertisement) is no news each time."""
 AUTHOR_KEY_BYTES = 32
+ERASED = "erased"
+"""Stands for the text of an item that its source deleted."""
 
 
 class Cursor(Struct, frozen=True, omit_defaults=True):
@@ -46,12 +48,16 @@ class Seen(Struct, frozen=True):
 
 
 def unpublished(documents: Iterable[Document], seen: Mapping[str, Seen]) -> list[Document]:
-    """The documents that were not published in this wording; an edited one comes as `update` with a higher version."""
+    """The documents that were not published in this wording; an edited one comes as `update` with a higher version, an erased one once and never again."""
     found = []
     for document in documents:
         last = seen.get(document.doc_id)
         if last is None:
             found.append(document)
+        elif last.content_hash == ERASED:
+            continue  # a source that lists it again does not bring it back
+        elif document.op is Op.DELETE:
+            found.append(replace(document, version=last.version + 1))
         elif last.content_hash != document.content_hash and last.version < MOST_VERSIONS:
             found.append(replace(document, op=Op.UPDATE, version=last.version + 1))
     return found
@@ -60,7 +66,7 @@ def unpublished(documents: Iterable[Document], seen: Mapping[str, Seen]) -> list
 def remembered(published: Iterable[Document], seen: Mapping[str, Seen]) -> dict[str, Seen]:
     """What today is to remember: what was published now, and listed items that only earlier days know, so that they never expire while listed."""
     carried = {doc_id: last for doc_id, last in seen.items() if not last.today}
-    return carried | {document.doc_id: Seen(document.version, document.content_hash) for document in published}
+    return carried | {document.doc_id: Seen(document.version, ERASED if document.op is Op.DELETE else document.content_hash) for document in published}
 
 
 _cursor = msgspec.json.Decoder(Cursor)

@@ -182,4 +182,6 @@ def _why(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     if isinstance(error, httpx.InvalidURL | UnicodeError) or "location header" in text:  # httpx reads where it would go though it is told not to
         return _NO_ADDRESS
+    if isinstance(error, httpx.LocalProtocolError):  # its message shows the header, which may be a secret
+        return "a header that cannot be sent: is there a space or a line break around a key or cookie?"
     return f"{type(error).__name__}: {text}" if text and "://" not in text else type(error).__name__

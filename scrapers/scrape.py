@@ -25,6 +25,7 @@ from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
 from opinion.tasks import end, together
 from scrapers.cursor import CursorStore
+from scrapers.default_feeds import expanded
 from scrapers.drop import DROP, LOOK_S, DropPoller, drop_of
 from scrapers.fetch import Fetcher
 from scrapers.health import Health, HealthStore, after_failure, after_success, settled, state_of
@@ -67,14 +68,14 @@ def shard_of(text: str) -> Shard:
 
 
 def named(feeds: Sequence[Feed]) -> dict[str, Feed]:
-    """The feeds by the names that people see: as configured, else the host; a number tells feeds of one name apart.
+    """The feeds, `default` being many, by the names that people see: as configured, else the host; a number tells feeds of one name apart.
 
     >>> list(named([Feed(url="https://a.example/1"), Feed(url="https://a.example/2")]))
     ['a.example', 'a.example#2']
     """
     names: Counter[str] = Counter()
     found: dict[str, Feed] = {}
-    for feed in feeds:
+    for feed in expanded(feeds):
         name = feed.name or (host_of(feed.url) if feed.source == "feed" else feed.source)
         names[name] += 1
         found[name if names[name] == 1 else f"{name}#{names[name]}"] = feed
@@ -187,11 +188,12 @@ class Scraper:
     """
 
     def __init__(self, settings: Settings, *, redis: Redis, producer: Producer, metrics: ScraperMetrics, shard: Shard) -> None:
-        for feed in settings.sources:
+        feeds = named(settings.sources)
+        for feed in feeds.values():
             fitted(feed)  # a wrong one is told at the start
-        self._feeds = {name: feed for name, feed in named(settings.sources).items() if shard.holds(feed)}
+        self._feeds = {name: feed for name, feed in feeds.items() if shard.holds(feed)}
         self._drop = drop_of(settings) if settings.drop_dir is not None and shard.part == 1 else None
-        self._configured = set(named(settings.sources)) | ({DROP} if settings.drop_dir is not None else set())
+        self._configured = set(feeds) | ({DROP} if settings.drop_dir is not None else set())
         self._settings = settings
         self._redis = redis
         self._producer = producer

@@ -26,7 +26,7 @@ _ASSIGNED = re.compile(r"\s*+(?:(?:var|let|const)\s++)?[\w$.]{1,80}\s*+=\s*+(?P<
 _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\")
 _CLOCK = re.compile(r"(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?(?:(?:[ T]\s*|(?<=日))(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?)?", re.ASCII)
 _CHALLENGES = ("cf-mitigated", "x-datadome", "x-amzn-waf-action")
-_MARKUP = ("<!doctype html", "<html", "<head", "<script", "<?xml")
+_MARKUP = ("<!doctype html", "<html", "<head", "<script", "<?xml", "<body", "<div", "<title", "<meta", "<!--")
 
 When = tuple[datetime | None, Precision | None]
 """An instant in UTC and how exact it is; (None, None) where it cannot be trusted."""

@@ -230,22 +230,24 @@ def model_rollback() -> None:
 @click.option("--url", default="", help="Where the body came from: resolves relative links, names the publisher.")
 @click.option("--header", "headers", multiple=True, metavar="'K: V'", help="A header of the response, e.g. 'Content-Type: text/xml; charset=gbk'. Repeatable.")
 @click.option("--now", help="RFC 3339 instant taken for the time of the fetch; default: now.")
-def parse(source: str, file: IO[bytes], *, url: str, headers: tuple[str, ...], now: str | None) -> None:
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="What the adapter asks for, e.g. channel=us-stock-channel. Repeatable.")
+def parse(source: str, file: IO[bytes], *, url: str, headers: tuple[str, ...], now: str | None, options: tuple[str, ...]) -> None:
     """A response body in, Documents as JSON Lines out; no network. SOURCE is an adapter, e.g. `feed`."""
     from yuqing.sources import parse_body
 
     _settings()
-    sys.exit(parse_body(source, file.read(), out=sys.stdout.buffer, url=url, headers=headers, now=now, echo=_say))
+    sys.exit(parse_body(source, file.read(), out=sys.stdout.buffer, url=url, headers=headers, now=now, options=options, echo=_say))
 
 
 @main.command()
 @click.argument("source")
 @click.option("--limit", type=click.IntRange(min=1), help="Print at most so many documents.")
-def fetch(source: str, *, limit: int | None) -> None:
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="What the adapter asks for, e.g. channel=us-stock-channel. Repeatable.")
+def fetch(source: str, *, limit: int | None, options: tuple[str, ...]) -> None:
     """One live poll, Documents out, nothing published. SOURCE is a configured source, an adapter (all its sources), or a feed's address."""
     from yuqing.sources import fetch_source
 
-    _exit_with(fetch_source(source, settings=_settings(), out=sys.stdout.buffer, limit=limit, echo=_say))
+    _exit_with(fetch_source(source, settings=_settings(), out=sys.stdout.buffer, limit=limit, options=options, echo=_say))
 
 
 @main.command()
@@ -289,9 +291,15 @@ def backtest(file: IO[bytes], *, rules: str | None, lane: str, summary: str | No
 
 
 @main.command()
+@click.option("--sources", is_flag=True, help="What there is to poll instead: every adapter, its options and terms. Needs no servers.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def status(*, as_json: bool) -> None:
+def status(*, sources: bool, as_json: bool) -> None:
     """What is alive, lagging, blind."""
+    if sources:
+        from yuqing.source_list import list_sources
+
+        _settings()
+        sys.exit(list_sources(as_json=as_json))
     from yuqing.status import show_status
 
     sys.exit(show_status(_connected(), as_json=as_json))

@@ -13,6 +13,7 @@ from opinion.codec import encode
 from opinion.errors import ConfigError, SourceError
 from opinion.settings import Feed, Settings
 from scrapers.decompress import decompress
+from scrapers.default_feeds import DEFAULT
 from scrapers.fetch import Fetcher
 from scrapers.scrape import named
 from scrapers.source import Parsed, Response, find_source, fitted
@@ -76,6 +77,8 @@ def chosen(source: str, settings: Settings, *, options: Mapping[str, SecretStr] 
     feeds = named(settings.sources)
     if source in feeds:
         return {source: feeds[source]}
+    if source == DEFAULT:
+        return named([Feed(source=DEFAULT)])
     adapter = find_source(source)
     if options:
         return {adapter.name: Feed(source=adapter.name, url=SOMEWHERE if adapter.ask is None else "", options=dict(options))}

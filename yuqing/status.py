@@ -23,6 +23,7 @@ from opinion.redis_client import connect
 from opinion.settings import Settings
 from opinion.watermark import watermark
 from opinion.windows import WindowStore
+from scrapers.default_feeds import expanded
 from scrapers.source import fitted
 from scrapers.urls import masked
 
@@ -51,7 +52,7 @@ def run_check(settings: Settings) -> int:
         click.echo(f"  {key} = {_shown(key, settings)}")
     for line in unchecked:
         click.echo(line)
-    click.echo(f"sources: {len(settings.sources)}")
+    click.echo(f"sources: {len(expanded(settings.sources))}")
     if not settings.kafka:
         click.echo("servers: none set; `yuqing up` brings its own")
         return 0
@@ -71,7 +72,8 @@ def _read_what_settings_name(settings: Settings) -> None:
             load_table(settings.names_files)
     for number, feed in enumerate(settings.sources):
         with _blaming(f"sources.{number}"):
-            fitted(feed)
+            for one in expanded([feed]):
+                fitted(one)
     with _blaming("model"):
         _read_model(settings)
     for index, subscription in enumerate(settings.subscriptions):

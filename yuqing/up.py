@@ -20,6 +20,7 @@ from opinion.clock import monotonic_s
 from opinion.errors import ConfigError, ServerFailed
 from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
 from opinion.tasks import end
+from scrapers.default_feeds import expanded
 from yuqing.children import Child, Echo, restart_wait_s
 from yuqing.embedded.kafka import EmbeddedKafka
 from yuqing.embedded.process import Server, port_is_free
@@ -237,7 +238,7 @@ async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callabl
             await asyncio.wait({stopping}, timeout=STATUS_EVERY_S)
             if not stopping.done():
                 metrics = await asyncio.gather(*[read_metrics(client, stack.address(name)) for name in ("scrape", "work", "alert")])
-                echo(status_line(*metrics, n_sources=len(stack.settings.sources), rss_mb=stack.rss_mb()))
+                echo(status_line(*metrics, n_sources=len(expanded(stack.settings.sources)), rss_mb=stack.rss_mb()))
 
 
 def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alerter: Mapping[str, float], *, n_sources: int, rss_mb: Mapping[str, int]) -> str:

@@ -19,7 +19,7 @@ from opinion.clock import ManualClock, monotonic_s
 from opinion.errors import AddressRefused, BodyTooLarge, SourceError, SourceGone, SourceRateLimited, SourceUnavailable, SourceWalled
 from opinion.settings import Settings
 from scrapers.fetch import MOST_PER_HOST, MOST_REDIRECTS, Fetcher, Validators
-from scrapers.source import Response
+from scrapers.source import Ask, Response
 from tests.support.feed_server import FeedServer, Reply, redirect, reply
 from tests.support.records import NOON
 
@@ -394,3 +394,9 @@ async def test_no_secret_of_an_address_that_cannot_be_read_gets_into_a_message(f
         with pytest.raises(SourceUnavailable) as caught:
             await fetcher.fetch(url)
         assert "hush" not in str(caught.value)
+
+
+async def test_a_secret_with_a_line_break_is_not_printed(fetcher: Fetcher, server: FeedServer) -> None:
+    with pytest.raises(SourceUnavailable, match="cannot be sent") as caught:
+        await fetcher.fetch(Ask(url=server.url + "/feed", headers={"Authorization": "Bearer hush\n"}))
+    assert "hush" not in str(caught.value)

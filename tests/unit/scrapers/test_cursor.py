@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from opinion.records import Document, Op
 from scrapers.cursor import MOST_VERSIONS, Seen, remembered, unpublished
@@ -51,3 +52,18 @@ def test_however_a_feed_reorders_drops_and_repeats_its_items_versions_only_rise(
         seen |= remembered(fresh, seen)
         assert unpublished([worded(number, words) for number, words in poll], seen) == []
     assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
+
+
+def test_a_deletion_is_told_once_and_nothing_brings_the_item_back() -> None:
+    seen = remembered(unpublished([worded(1, "a")], {}), {})
+    gone = replace(worded(1, "a"), op=Op.DELETE)
+    told = unpublished([gone], seen)
+    assert [(item.op, item.version) for item in told] == [(Op.DELETE, 2)]
+    seen |= remembered(told, seen)
+    assert unpublished([gone], seen) == []
+    assert unpublished([worded(1, "a"), worded(1, "b")], seen) == []
+
+
+def test_a_deletion_of_what_was_never_told_is_told_too() -> None:
+    gone = replace(worded(1, "a"), op=Op.DELETE)
+    assert [item.op for item in unpublished([gone], {})] == [Op.DELETE]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import socketserver
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from opinion.clock import monotonic_s
+from scrapers.default_feeds import default_feeds
+from scrapers.source import all_sources
 from tests.unit.yuqing.conftest import Command
 from yuqing import status
 
@@ -227,3 +231,77 @@ def test_status_tells_calm_from_blind(command: Command, monkeypatch: pytest.Monk
     assert words in result.stdout
     assert "walled" in result.stdout
     assert command("status", "--json").stdout.startswith("{")
+
+
+def test_sources_are_told_without_servers_and_without_the_network(command: Command, monkeypatch: pytest.MonkeyPatch, dead_port: str) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was made")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    for environment in ({}, {"YUQING_KAFKA": dead_port, "YUQING_REDIS": f"redis://{dead_port}"}):
+        result = command("status", "--sources", **environment)
+        assert (result.exit_code, result.stderr) == (0, "")
+        for source in all_sources():
+            assert all(name in result.stdout for name in (source.name, *source.aliases, *source.manners.options)), source.name
+
+
+def test_sources_can_be_read_in_100_columns(command: Command) -> None:
+    lines = command("status", "--sources").stdout.splitlines()
+    assert [line for line in lines if cell_len(line) > 100 and " " in line.strip()] == []
+    assert not any(line != line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("reddit", "off until you give access_token and subreddit"),
+        ("stocktwits", "off until you give access_token and symbol"),
+        ("mastodon", "off until you give tag"),
+        ("feed", "on"),
+    ],
+)
+def test_the_state_of_a_source_is_in_words(command: Command, name: str, words: str) -> None:
+    found = json.loads(command("status", "--sources", "--json").stdout)
+    (source,) = [source for source in found["sources"] if source["name"] == name]
+    assert source["state"] == words
+    heads = [line for line in command("status", "--sources").stdout.splitlines() if line.split(" ")[0].rstrip(":") == name]
+    assert [head.rpartition(": ")[2] for head in heads] == [words]
+
+
+def test_a_source_to_be_watched_is_said_to_be(command: Command) -> None:
+    found = {source["name"]: source["state"] for source in json.loads(command("status", "--sources", "--json").stdout)["sources"]}
+    for source in all_sources():
+        if source.manners.stability == "amber":
+            assert found[source.name].endswith("watch it")
+        if source.manners.stability == "red":
+            assert found[source.name].startswith("off until you give "), f"{source.name} is red and needs nothing: nobody would have to switch it on"
+
+
+def test_sources_in_json_say_everything(command: Command) -> None:
+    result = command("status", "--sources", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["default_feeds"] == len(default_feeds())
+    assert [source["name"] for source in found["sources"]] == [source.name for source in all_sources()]
+    for listed, source in zip(found["sources"], all_sources(), strict=True):
+        manners = source.manners
+        said = (manners.stability, manners.kind.value, manners.lang, manners.interval_s, manners.terms, manners.retention_days, manners.full_text, manners.tried)
+        assert tuple(listed[key] for key in ("stability", "kind", "lang", "interval_s", "terms", "retention_days", "full_text", "tried")) == said
+        needed = {option["name"] for option in listed["options"] if option["needed"]}
+        assert needed == set(manners.needs) | (set() if source.ask else {"url"})
+        assert {option["name"]: option["what"] for option in listed["options"]}.items() >= manners.options.items()
+
+
+def test_sources_with_a_wrong_configuration_are_one_line(command: Command) -> None:
+    result = command("status", "--sources", YUQING_KAFKAA="x")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'YUQING_KAFKA'" in the_line(result.stderr)
+
+
+def test_check_counts_and_tries_the_feeds_that_default_stands_for(command: Command) -> None:
+    result = command("check", YUQING_SOURCES="default,https://a.example/rss")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"sources: {len(default_feeds()) + 1}\n" in result.stdout
+    result = command("check", YUQING_SOURCES='[{"source": "default", "kind": "flash"}]')
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "setting `sources.0`: source default takes `lang` and `interval_s` only, not 'kind'" in the_line(result.stderr)
