@@ -8,7 +8,7 @@ import msgspec
 from alerts.compose import MOST_BYTES, choose_evidence, compose, fit
 from alerts.lifecycle import Transition
 from opinion.codec import encode
-from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Lane, Severity, TransitionReason, Trend
+from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Lane, Scan, Severity, TransitionReason, Trend
 from tests.support.surges import COMPANY, MONDAY, spike
 
 LINKS = AlertLinks(console="http://127.0.0.1:8600/alerts/al_1", api="http://127.0.0.1:8600/api/v1/alerts/al_1")
@@ -55,6 +55,23 @@ def test_the_summary_is_one_sentence_of_the_numbers() -> None:
         "Negative opinion on Lanhu Foods surged: 41 of 58 texts in the last 60 min were negative (71%, usual 22%, 3.2x), told by 14 publishers in 19 stories."
     )
     assert composed(name="蓝湖食品").summary_zh == "蓝湖食品的负面舆情激增：最近60分钟的58条文本中有41条为负面（占71%，平时22%，为平时的3.2倍），涉及14家发布方、19个独立报道。"
+
+
+def test_the_summary_of_a_new_subject_says_what_it_is_held_against() -> None:
+    assert "(71%, usual of all subjects 22%, this one is new, 3.2x)" in composed(new=True).summary
+    assert "（占71%，全体对象平时22%，该对象尚新，为平时的3.2倍）" in composed(new=True).summary_zh
+
+
+def test_the_summary_of_a_count_names_numbers() -> None:
+    counted = {"scan": Scan.COUNT, "expected_negative": 12.76, "lift": 3.2, "dispersion": 0.2}
+    assert composed(**counted).summary == (
+        "Negative opinion on Lanhu Foods surged: 41 negative texts in the last 60 min stand against a usual 12.8 (3.2x), told by 14 publishers in 19 stories."
+    )
+    assert composed(**counted).summary_zh == "Lanhu Foods的负面舆情激增：最近60分钟的41条负面文本（平时约12.8条，为平时的3.2倍），涉及14家发布方、19个独立报道。"
+
+
+def test_the_threshold_stands_beside_the_score() -> None:
+    assert composed(theta=3.71).window.theta == 3.71
 
 
 def test_the_summary_of_an_update_says_that_it_went_on() -> None:
