@@ -20,7 +20,7 @@ from alerts.scans.panes import Panes
 from alerts.scans.share import DAY_H, Learned
 from alerts.scans.surges import Surges
 from alerts.scans.tails import OwnTail, TailState
-from opinion.records import Scan, Severity, Spike
+from opinion.records import AlertStatus, Scan, Severity, Spike
 from opinion.windows import PANE_S, QUARTER_S
 
 KEEP_S = 4 * HOUR_S
@@ -212,6 +212,8 @@ class Detector:
 
     def _step(self, subject: str, spike: Spike | None, *, at: datetime) -> list[Transition]:
         episode, transition = step(self._episodes.get(subject), spike, at=at, rules=self.rules.of(subject))
+        if spike is not None and transition is not None and transition.status == AlertStatus.RESOLVED:
+            return []  # `_settle` ends it: not while all sources are silent, and at the same instant however often was looked
         if episode is None:
             self._episodes.pop(subject, None)
         else:

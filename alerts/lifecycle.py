@@ -139,7 +139,7 @@ def _hot(episode: Episode, spike: Spike, *, rules: Rules) -> tuple[Episode, Tran
 
 def _over(spike: Spike, rules: Rules) -> float:
     """By how much the evidence passes the threshold, once each story and author is bounded; below 0 where it does not."""
-    return corroborated_score(spike, rules) - spike.theta if spike.surging else spike.over
+    return spike.above(corroborated_score(spike, rules)) if spike.surging else spike.over
 
 
 def _is_hot(spike: Spike, episode: Episode, rules: Rules) -> bool:

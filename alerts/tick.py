@@ -72,6 +72,7 @@ class Tick:
         self._wall = SystemClock()
         self._stamp_us = 0
         self._known: set[str] = set()
+        self._read_until: datetime | None = None
         self.watermark = Watermark(None)
 
     async def restore(self) -> None:
@@ -147,7 +148,8 @@ class Tick:
         known = [subject for subject in subjects if subject in self._known]
         new = [subject for subject in subjects if subject not in self._known]
         needed = self._detector.panes_needed_since
-        counts = await self._store.counts_of(known, since=until - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=needed)
+        last, self._read_until = self._read_until or until, until  # a worker that was away makes up for hours between two looks
+        counts = await self._store.counts_of(known, since=last - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=needed)
         for subject in subjects:
             for start_s, total, negative in counts[subject]:
                 self._detector.put(subject, start_s, total=total, negative=negative)

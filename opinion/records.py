@@ -274,6 +274,10 @@ class Scan(StrEnum):
     COUNT = "count"  # number of negatives in the windows of the rules
 
 
+COUNT_UNIT = 4.0
+"""What the threshold of a count is worth in scores of shares."""
+
+
 class Spike(Struct, frozen=True, kw_only=True):
     """What a lane says of one subject at one instant: the most surprising of its windows."""
 
@@ -286,7 +290,7 @@ class Spike(Struct, frozen=True, kw_only=True):
     expected_negative: float
     baseline_ratio: float
     ratio: float
-    lift: float  # ratio / baseline_ratio
+    lift: float  # ratio / baseline_ratio; of the count lane negative / expected_negative
     p_value: float
     score: float  # -log10 p_value
     theta: float  # the score that fires, as it follows from the budget of false alarms
@@ -314,7 +318,11 @@ class Spike(Struct, frozen=True, kw_only=True):
     @property
     def over(self) -> float:
         """By how much the score passes the threshold."""
-        return self.score - self.theta
+        return self.above(self.score)
+
+    def above(self, score: float) -> float:
+        """By how much another score would pass the threshold. Scores of counts are of no common scale: there a threshold stands for COUNT_UNIT."""
+        return (score / self.theta - 1) * COUNT_UNIT if self.scan == Scan.COUNT else score - self.theta
 
 
 class Severity(StrEnum):

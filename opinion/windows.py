@@ -261,7 +261,7 @@ class WindowStore:
                 rows = cast("list[list[bytes]]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the evidence on {subject}: {error}") from error
-        own, *theirs = ({(item.story_id, item.publisher) for item in map(_evidence.decode, row)} for row in rows)
+        own, *theirs = ({item.doc_id for item in map(_evidence.decode, row)} for row in rows)
         return {other: len(own & told) for other, told in zip(others, theirs, strict=True) if own & told}
 
     async def canonical(self, subject: str) -> bytes:

@@ -24,6 +24,7 @@ from alerts.scans.panes import Panes
 from alerts.scans.share import Learned, ShareScan, hours_of
 from alerts.scans.tails import OwnTail, Tails, TailState
 from opinion.records import Lane, Scan, Spike
+from opinion.windows import QUARTER_S
 
 BLOCK = 1024
 """Subjects looked at together: 15 MB of what they remember."""
@@ -178,9 +179,16 @@ class Surges:
             theta = self.tails.thresholds(subject, look, rules)
             patience_s = max(round(rules.resolve_after.total_seconds()), self._panes.series[subject].pane_s)
             for i in _that_matter(look, theta, margin=rules.resolve_margin, patience_s=patience_s, is_open=subject in on).tolist():
-                found += _spikes_of(subject, look, i, theta=float(theta[i]), new=look.texts[i] < rules.prior_weight)
+                spikes = _spikes_of(subject, look, i, theta=float(theta[i]), new=look.texts[i] < rules.prior_weight)
+                found += map(self._with_share, spikes) if look.scan == Scan.COUNT else spikes
         found.sort(key=lambda spike: spike.at)
         return [spike for at, group in groupby(found, key=lambda spike: spike.at) for spike in self._held(at, list(group), shifted=_within(COMMON_S, at, common, self.common_s))]
+
+    def _with_share(self, spike: Spike) -> Spike:
+        """The spike of a count with the usual share of negatives, which its own law does not know."""
+        quarter = (int(spike.at.timestamp()) - spike.width_s) // QUARTER_S
+        usual = self.share.usual(spike.subject, np.array([quarter])).share
+        return msgspec.structs.replace(spike, baseline_ratio=round(float(usual[0]), 6))
 
     def _common(self, looks: Iterable[Look]) -> list[int]:
         """The instants at which all subjects shift together, in order."""

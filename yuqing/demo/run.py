@@ -36,6 +36,7 @@ SPEED = 500.0
 """Seconds of the day per second: the day passes in 173 s."""
 LEAD_S = 12.0
 """The day begins this long after the processes were launched, when they are ready on two cores."""
+RULES = Path(__file__).with_name("rules.yaml")
 POLL_S = 0.5
 DRAIN_WITHIN_S = 30.0
 LINE_EVERY_S = 10.0
@@ -82,6 +83,7 @@ def _settings(folder: Path, outside: Outside, *, secret: str) -> Settings:
         poll_interval_s=POLL_S,
         allow_private_sources=True,
         names_files=[COMPANIES],
+        rules=RULES,
         subscriptions=[SubscriptionSetting(name="demo", url=outside.url("/hook"), secret=SecretStr(secret))],
         allow_private_webhooks=True,
         api_port=free_port(),

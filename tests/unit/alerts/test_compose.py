@@ -63,7 +63,7 @@ def test_the_summary_of_a_new_subject_says_what_it_is_held_against() -> None:
 
 
 def test_the_summary_of_a_count_names_numbers() -> None:
-    counted = {"scan": Scan.COUNT, "expected_negative": 12.76, "lift": 3.2, "dispersion": 0.2}
+    counted: dict[str, Any] = {"scan": Scan.COUNT, "expected_negative": 12.76, "lift": 3.2, "dispersion": 0.2}
     assert composed(**counted).summary == (
         "Negative opinion on Lanhu Foods surged: 41 negative texts in the last 60 min stand against a usual 12.8 (3.2x), told by 14 publishers in 19 stories."
     )

@@ -40,6 +40,18 @@ def test_a_quiet_alert_resolves_when_the_windows_empty_out() -> None:
     assert look(filled(silent), 38 * 60)[-1].status == "resolved"
 
 
+@pytest.mark.parametrize("every", [30, 24 * 60, 6 * DAY])
+def test_no_alert_ends_while_all_sources_are_silent_however_often_one_looks(every: int) -> None:
+    spoken = with_surge(quiet(hours=96, per_hour=30), at_hour=95, hours=1, per_hour=90)
+    minutes = [*spoken, *[(0, 0)] * (9 * 60), *quiet(hours=15, per_hour=30, seed=3)]
+    detector = filled(minutes, rules=Rules())
+    told = [item for minute in range(every, 5 * DAY + every, every) for item in look(detector, min(minute, 5 * DAY)) if item.started_at >= MONDAY + timedelta(hours=95)]
+    begin, end = (item for item in told if item.status != "updated")
+    assert (begin.status, end.status) == ("firing", "resolved")
+    assert end.at - begin.at > timedelta(hours=11)  # the hour that texts come again in must be over
+    assert told == look(filled(minutes, rules=Rules()), 5 * DAY)[-len(told) :]
+
+
 @pytest.mark.parametrize("breadth", [{"stories": 1}, {"stories": 2}, {"publishers": 1, "authors": 1}])
 def test_one_story_or_one_author_never_fires(breadth: dict[str, int]) -> None:
     assert look(filled(CRISIS), 48 * 60, **breadth) == []  # type: ignore[arg-type]
