@@ -57,7 +57,7 @@ class _List(msgspec.Struct):
 def ask(feed: Feed, _now: datetime) -> Ask:
     """The first page of a bar; it is sorted by the last reply."""
     cookie = feed.option("cookie")
-    return Ask(url=f"{ADDRESS}list,{quote(feed.option('code'), safe='')}.html", headers={"cookie": cookie} if cookie else {})
+    return Ask(url=f"{ADDRESS}list,{quote(feed.option('code'), safe='')}.html", headers={"cookie": cookie} if cookie else {}, page=True)
 
 
 def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
