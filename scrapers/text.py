@@ -63,12 +63,12 @@ def one_line(markup: str) -> str:
 def _strip(markup: str) -> str:
     flowing = markup if "<pre" in markup.lower() else markup.replace("\n", " ")  # in HTML a line break is a space like any other
     spaced = _CELL.sub(" <", _BLOCK.sub("\n<", _NO_TAG.sub("&lt;", flowing)))
-    tree = LexborHTMLParser(f"<body>{_flattened(spaced)}</body>")
+    tree = LexborHTMLParser(f"<body>{flattened(spaced)}</body>")
     tree.strip_tags(_UNSEEN)
     return tree.body.text() if tree.body is not None else ""
 
 
-def _flattened(markup: str) -> str:
+def flattened(markup: str) -> str:
     """The markup without the tags below `MAX_DEPTH`: the parser's time grows with the square of the depth."""
     depth = 0
 

@@ -7,23 +7,21 @@ not tried against the live site, which answers only those who name themselves an
 
 from __future__ import annotations
 
-import io
 import re
 from collections import defaultdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import feedparser
 import msgspec
 
-from opinion.errors import PageChanged, SourceRateLimited, SourceWalled
+from opinion.errors import SourceRateLimited, SourceWalled
 from opinion.records import DocumentKind
 from opinion.settings import Feed
 from scrapers.build import Item, documents_of
 from scrapers.dates import read_date
-from scrapers.markup import MAX_ITEMS, safe_markup
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
+from scrapers.sources.feed import entries_of
 from scrapers.text import one_line, plain_text
 from scrapers.urls import absolute_url
 from scrapers.wire import text_of
@@ -83,16 +81,17 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     """
     text = text_of(response)
     _refuse(text)
+    problems: list[Problem] = []
     items: list[Item | Problem] = []
     filings: defaultdict[str, list[_Entry]] = defaultdict(list)
-    for raw in _entries(text, items):
+    for raw in entries_of(text, problems):
         entry = _entry(raw, base=response.url)
         if isinstance(entry, Problem):
             items.append(entry)
         elif entry.form == _form(feed):
             filings[entry.accession].append(entry)
     items += [_item(sorted(entries, key=lambda entry: entry.order), response=response) for entries in filings.values()]
-    return documents_of(items, source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
+    return documents_of([*problems, *items], source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
 
 
 def _form(feed: Feed) -> str:
@@ -105,21 +104,6 @@ def _refuse(text: str) -> None:
         raise SourceRateLimited("too many requests to sec.gov, whose limit is ten a second from all programs together", wait_s=600)
     if "Undeclared Automated Tool" in text:
         raise SourceWalled("sec.gov wants to know who asks: put a name and a mail address into the setting user_agent")
-
-
-def _entries(text: str, problems: list[Item | Problem]) -> list[dict[str, Any]]:
-    """The entries of the feed; whole ones only, where it broke off."""
-    markup = safe_markup(text)
-    if markup.truncated:
-        problems.append(Problem("truncated", "the body broke off; whole entries were kept"))
-    if markup.over_cap:
-        problems.append(Problem("over_cap", f"only the first {MAX_ITEMS} entries were read"))
-    stream = io.BytesIO(markup.text.encode())  # never a string: feedparser would take one for an address or a path
-    headers = {"content-type": "application/xml; charset=utf-8"}
-    found = feedparser.parse(stream, response_headers=headers, resolve_relative_uris=False, sanitize_html=False)
-    if not found.version and not found.entries:
-        raise PageChanged("not a feed that can be read")
-    return list(found.entries[:MAX_ITEMS])
 
 
 def _entry(raw: dict[str, Any], *, base: str) -> _Entry | Problem:

@@ -83,7 +83,7 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     if not text:
         raise PageChanged("the body is empty")
     problems: list[Problem] = []
-    items = _json_items(text, response.url, problems) if text[0] == "{" else _xml_items(text, response.url, problems)
+    items = _json_items(text, response.url, problems) if text[0] == "{" else [_xml_item(entry, response.url) for entry in entries_of(text, problems)]
     documents = []
     for native_id, item in _identified(items, host_of(feed.url) or host_of(response.url), problems):
         document = _document(item, native_id=native_id, response=response, feed=feed, decoded=decoded, author_key=author_key)
@@ -94,7 +94,13 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     return Parsed(documents, problems)
 
 
-def _xml_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
+def entries_of(text: str, problems: list[Problem]) -> list[dict[str, Any]]:
+    """The entries of an XML feed as feedparser has them; whole ones only, where it broke off.
+
+    Errors:
+        PageChanged: no feed, or one that defines XML entities.
+        SourceWalled: a challenge or login page.
+    """
     markup = safe_markup(text)
     if markup.truncated:
         problems.append(Problem("truncated", "the body broke off; whole items were kept"))
@@ -105,7 +111,7 @@ def _xml_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
     found = feedparser.parse(stream, response_headers=headers, resolve_relative_uris=False, sanitize_html=False)
     if not found.version and not found.entries:
         raise PageChanged("not a feed that can be read")
-    return [_xml_item(entry, base) for entry in found.entries[:MAX_ITEMS]]
+    return list(found.entries[:MAX_ITEMS])
 
 
 def _xml_item(entry: dict[str, Any], base: str) -> _Item:

@@ -6,21 +6,18 @@ as of 2026-11-23, from general knowledge and reports of users; not tried against
 
 from __future__ import annotations
 
-import io
 import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import feedparser
-
-from opinion.errors import ConfigError, PageChanged, SourceWalled
+from opinion.errors import ConfigError, SourceWalled
 from opinion.records import DocumentKind
 from opinion.settings import Feed
 from scrapers.build import Item, documents_of
 from scrapers.dates import read_date
-from scrapers.markup import MAX_ITEMS, safe_markup
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
+from scrapers.sources.feed import entries_of
 from scrapers.text import one_line
 from scrapers.urls import absolute_url, host_of
 from scrapers.wire import text_of
@@ -73,24 +70,9 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     if "<rss" not in text[:SNIFF_CHARS] and "consent.google.com" in text:
         raise SourceWalled("a page that asks for consent to cookies instead of the feed")
     problems: list[Problem] = []
-    entries = _entries(text, problems)
+    entries = entries_of(text, problems)
     items = [*problems, *(_item(entry, response=response) for entry in entries)]
     return documents_of(items, source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
-
-
-def _entries(text: str, problems: list[Problem]) -> list[dict[str, Any]]:
-    """The entries of the feed; whole ones only, where it broke off."""
-    markup = safe_markup(text)
-    if markup.truncated:
-        problems.append(Problem("truncated", "the body broke off; whole entries were kept"))
-    if markup.over_cap:
-        problems.append(Problem("over_cap", f"only the first {MAX_ITEMS} entries were read"))
-    stream = io.BytesIO(markup.text.encode())  # never a string: feedparser would take one for an address or a path
-    headers = {"content-type": "application/xml; charset=utf-8"}
-    found = feedparser.parse(stream, response_headers=headers, resolve_relative_uris=False, sanitize_html=False)
-    if not found.version and not found.entries:
-        raise PageChanged("not a feed that can be read")
-    return list(found.entries[:MAX_ITEMS])
 
 
 def _item(entry: dict[str, Any], *, response: Response) -> Item | Problem:

@@ -17,7 +17,7 @@ from opinion.settings import Feed
 from scrapers.build import Item, bracketed, documents_of
 from scrapers.dates import read_date
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
-from scrapers.text import MAX_HTML_CHARS, plain_text
+from scrapers.text import MAX_HTML_CHARS, flattened, plain_text
 from scrapers.wire import text_of
 
 NAME = "telegram"
@@ -52,7 +52,7 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
         SourceWalled: the channel shows no preview.
     """
     text = text_of(response)
-    tree = LexborHTMLParser(text[:MAX_HTML_CHARS])
+    tree = LexborHTMLParser(flattened(text[:MAX_HTML_CHARS]))
     posts = tree.css(".tgme_widget_message[data-post]")
     if not posts and tree.css_first(".tgme_channel_history") is None:
         if tree.css_first(".tgme_page") is not None:
