@@ -160,15 +160,16 @@ class WindowStore:
         newest = max((int(score) for _, score in rows), default=stamp_us)
         return max(newest, stamp_us), sorted(_text(member) for member, _ in rows)
 
-    async def panes(self, subject: str, *, since: datetime | None = None) -> list[Pane]:
-        """The panes of a subject that hold anything, oldest first, from the quarter hour of `since` on."""
-        return (await self.panes_of([subject], since=since))[subject]
+    async def panes(self, subject: str, *, since: datetime | None = None, until: datetime | None = None) -> list[Pane]:
+        """The panes of a subject that hold anything, oldest first, from the quarter hour of `since` on, of quarters that begin before `until`."""
+        return (await self.panes_of([subject], since=since, until=until))[subject]
 
-    async def panes_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[Pane]]:
+    async def panes_of(self, subjects: Sequence[str], *, since: datetime | None, until: datetime | None = None) -> dict[str, list[Pane]]:
         """The same for many subjects, in two journeys per 500 of them."""
         found: dict[str, list[Pane]] = {subject: [] for subject in subjects}
+        last = "+inf" if until is None else f"({until.timestamp():.0f}"
         for some in _slices(subjects):
-            quarters = await self._read("quarters", some, lambda pipe, subject: pipe.zrangebyscore(self._names.quarters(subject), _first_quarter(since), "+inf"))
+            quarters = await self._read("quarters", some, lambda pipe, subject: pipe.zrangebyscore(self._names.quarters(subject), _first_quarter(since), last))
             keys = [(subject, int(quarter)) for subject, row in zip(some, quarters, strict=True) for quarter in row]
             rows = await self._read("panes", keys, lambda pipe, key: pipe.hgetall(self._names.quarter(*key)))
             for (subject, quarter), row in zip(keys, rows, strict=True):
@@ -234,7 +235,11 @@ class WindowStore:
                 stories, publishers, authors = cast("list[int]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the breadth of {subject}: {error}") from error
-        posts = [pane.kinds[PaneKind.SOCIAL].negative for pane in await self.panes(subject, since=start_at) if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds]
+        posts = [
+            pane.kinds[PaneKind.SOCIAL].negative
+            for pane in await self.panes(subject, since=start_at, until=end_at)
+            if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds
+        ]
         return Breadth(stories, publishers, authors, sum(posts))
 
     async def evidence(self, subject: str, *, start_at: datetime, end_at: datetime) -> list[AlertEvidence]:

@@ -89,7 +89,9 @@ def _state(source: Source) -> str:
     manners = source.manners
     if manners.needs:
         return f"off until you give {' and '.join(manners.needs)}" + (", then watch it" if manners.stability == "amber" else "")
-    return {"green": "on", "amber": "on, watch it", "red": "off"}[manners.stability]
+    if source.ask is None:
+        return "reads the address that you give"
+    return {"green": "one of `default`", "amber": "one of `default`, watch it", "red": "off"}[manners.stability]
 
 
 def _lines(source: ListedSource) -> Iterator[str]:

@@ -164,3 +164,10 @@ async def test_marks_are_read_back(store: WindowStore) -> None:
 def test_script_names_its_keys_under_the_subject() -> None:
     text = Path("opinion/windows.lua").read_text()
     assert "KEYS[2]" not in text
+
+
+async def test_panes_of_quarters_that_begin_later_are_not_read(store: WindowStore) -> None:
+    await store.apply("s-0", [Applied(number, scored(900 * number)) for number in range(4)])
+    (subject,) = {subject for item in [scored(0)] for subject in item.subjects if subject.startswith("topic:")}
+    starts = [pane.start_at for pane in await store.panes(subject, since=NOON + timedelta(minutes=15), until=NOON + timedelta(minutes=45))]
+    assert starts == [NOON + timedelta(minutes=15), NOON + timedelta(minutes=30)]

@@ -13,12 +13,14 @@ from opinion.errors import ConfigError
 from opinion.settings import Feed, load_settings
 from scrapers.default_feeds import FILE, default_feeds, expanded
 from scrapers.scrape import named
-from scrapers.source import fitted
+from scrapers.source import all_sources, fitted
 from scrapers.urls import canonical_url
 
 WITHOUT_TLS = {"www.people.com.cn", "www.xinhuanet.com", "www.prnasia.com", "www.chinadaily.com.cn"}
 """Known under http only: their feeds are as old as that."""
 LANGUAGES = {"en", "zh-Hans", "zh-Hant"}
+FEEDS = [feed for feed in default_feeds() if feed.source == "feed"]
+ADAPTED = [feed for feed in default_feeds() if feed.source != "feed"]
 FIELDS = {"name", "url", "kind", "lang", "publisher", "interval_s"}
 
 
@@ -32,12 +34,12 @@ def test_there_are_many_in_both_languages() -> None:
 
 
 def test_none_is_there_twice() -> None:
-    for values in ([canonical_url(feed.url) for feed in default_feeds()], [feed.name for feed in default_feeds()]):
+    for values in ([canonical_url(feed.url) for feed in FEEDS], [feed.source for feed in ADAPTED], [feed.name for feed in default_feeds()]):
         assert [value for value, times in Counter(values).items() if times > 1] == []
 
 
 def test_each_says_all_that_is_known_of_it_and_fits_its_adapter() -> None:
-    for feed in default_feeds():
+    for feed in FEEDS:
         assert feed.model_fields_set <= FIELDS, feed.name
         assert FIELDS - {"interval_s"} <= feed.model_fields_set, feed.name
         assert all((feed.name, feed.kind, feed.publisher)), feed.name
@@ -47,8 +49,16 @@ def test_each_says_all_that_is_known_of_it_and_fits_its_adapter() -> None:
         assert feed.interval_s is None or feed.interval_s >= 60
 
 
+def test_adapters_that_need_nothing_and_are_open_are_among_them() -> None:
+    fit = {source.name for source in all_sources() if source.ask is not None and source.manners.stability != "red" and not source.manners.needs}
+    assert {feed.source for feed in ADAPTED} == fit
+    for feed in ADAPTED:
+        assert feed.model_fields_set == {"source", "name", "lang"}
+        assert fitted(feed)[1].kind == fitted(feed)[0].manners.kind
+
+
 def test_addresses_are_https_where_that_is_known() -> None:
-    plain = {urlsplit(feed.url).hostname for feed in default_feeds() if not feed.url.startswith("https://")}
+    plain = {urlsplit(feed.url).hostname for feed in FEEDS if not feed.url.startswith("https://")}
     assert plain == WITHOUT_TLS
 
 

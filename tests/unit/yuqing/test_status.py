@@ -257,7 +257,9 @@ def test_sources_can_be_read_in_100_columns(command: Command) -> None:
         ("reddit", "off until you give access_token and subreddit"),
         ("stocktwits", "off until you give access_token and symbol"),
         ("mastodon", "off until you give tag"),
-        ("feed", "on"),
+        ("feed", "reads the address that you give"),
+        ("wallstreetcn", "one of `default`"),
+        ("cls", "one of `default`, watch it"),
     ],
 )
 def test_the_state_of_a_source_is_in_words(command: Command, name: str, words: str) -> None:
