@@ -80,6 +80,21 @@ def bracketed(text: str) -> tuple[str, str]:
     return (match["title"], match["text"]) if match else ("", text)
 
 
+def titled(title: str | None, text: str | None) -> tuple[str, str]:
+    """Title and text of a flash: a title in front of the text is taken out of it where it is the only one, or says the same.
+
+    >>> titled("", "【央行操作】净投放500亿元。"), titled("央行操作", "【央行操作】净投放500亿元。")
+    (('央行操作', '净投放500亿元。'), ('央行操作', '净投放500亿元。'))
+    >>> titled("早报", "【央行操作】净投放500亿元。")
+    ('早报', '【央行操作】净投放500亿元。')
+    """
+    whole = text or ""
+    found, rest = bracketed(whole)
+    if found and (not title or one_line(found) == one_line(title)):
+        return title or found, rest
+    return title or "", whole
+
+
 def exchange_symbol(raw: str) -> str | None:
     """A Chinese listing as we write it, or None where it names none.
 

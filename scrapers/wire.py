@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from scrapers.source import Response
 
 T = TypeVar("T")
 
+SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
+"""An id as sites give it, safe to stand in an address."""
 BEIJING = timezone(timedelta(hours=8))
 """China's only zone; no summer time since 1991."""
 _JSONP = re.compile(  # possessive: what is hostile must not cost time

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,10 +17,10 @@ import msgspec
 from opinion.errors import PageChanged
 from opinion.records import DocumentKind
 from opinion.settings import Feed
-from scrapers.build import Item, bracketed, documents_of, exchange_symbol
+from scrapers.build import Item, documents_of, exchange_symbol, titled
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line
-from scrapers.wire import epoch, item_of, json_of
+from scrapers.wire import SiteId, epoch, item_of, json_of
 
 NAME = "cls"
 ADAPTER_VERSION = 1
@@ -28,8 +28,6 @@ ADDRESS = "https://www.cls.cn/v1/roll/get_roll_list"
 PAGE_VERSION = "8.4.6"
 """The version of the site's own page that asks so."""
 BAD_SIGN = 10012
-
-_SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
 
 
 class _Stock(msgspec.Struct):
@@ -41,7 +39,7 @@ class _Subject(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    id: _SiteId
+    id: SiteId
     title: str | None = None  # often empty
     brief: str | None = None
     content: str | None = None
@@ -111,7 +109,7 @@ def _items(rows: list[Any], response: Response) -> Iterable[Item | Problem]:
         if row.is_ad in (1, "1", True):
             continue
         at, precision = epoch(row.ctime, fetched_at=response.fetched_at)
-        title, text = _told(row)
+        title, text = titled(row.title, row.content or row.brief)
         yield Item(
             native_id=str(row.id),
             title=title,
@@ -123,15 +121,6 @@ def _items(rows: list[Any], response: Response) -> Iterable[Item | Problem]:
             symbols=_symbols(row.stock_list),
             labels=_labels(row),
         )
-
-
-def _told(row: _Row) -> tuple[str, str]:
-    """Title and text; a title in front of the text that says the same is left out there."""
-    whole = row.content or row.brief or ""
-    title, text = bracketed(whole)
-    if title and (not row.title or one_line(title) == one_line(row.title)):
-        return title, text
-    return row.title or "", whole
 
 
 def _symbols(raw: Any) -> list[str]:

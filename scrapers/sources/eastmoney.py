@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -17,10 +17,9 @@ from opinion.clock import epoch_ms
 from opinion.errors import ConfigError, PageChanged
 from opinion.records import DocumentKind
 from opinion.settings import Feed
-from scrapers.build import Item, bracketed, documents_of
+from scrapers.build import Item, documents_of, titled
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
-from scrapers.text import one_line
-from scrapers.wire import beijing, item_of, json_of
+from scrapers.wire import SiteId, beijing, item_of, json_of
 
 NAME = "eastmoney"
 ADAPTER_VERSION = 1
@@ -30,7 +29,6 @@ COLUMN = "102"
 """The column of all flashes."""
 FORMS = ("list", "legacy")
 
-_SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
 _STOCK = re.compile(r"(?P<market>\d{1,3})\.(?P<code>[A-Za-z0-9._-]{1,12})", re.ASCII)
 _MARKETS = {"1": "XSHG", "105": "XNAS", "106": "XNYS", "107": "XASE", "116": "XHKG"}
 """Numbers of the exchanges (general knowledge; 116 is documented). 0 holds Shenzhen and Beijing, 90 and others no shares."""
@@ -40,7 +38,7 @@ _SHENZHEN = ("00", "15", "20", "30", "39")
 
 
 class _Row(msgspec.Struct):
-    code: _SiteId
+    code: SiteId
     title: str | None = None
     summary: str | None = None
     shown: str | None = msgspec.field(name="showTime", default=None)  # Beijing
@@ -48,7 +46,7 @@ class _Row(msgspec.Struct):
 
 
 class _LegacyRow(msgspec.Struct):
-    code: _SiteId = msgspec.field(name="newsid")
+    code: SiteId = msgspec.field(name="newsid")
     title: str | None = None
     summary: str | None = msgspec.field(name="digest", default=None)
     shown: str | None = msgspec.field(name="showtime", default=None)  # Beijing
@@ -107,12 +105,11 @@ def _items(rows: list[Any], kind: type[_Row | _LegacyRow], response: Response) -
             yield Problem("invalid", row)
             continue
         at, precision = beijing(row.shown or "", fetched_at=response.fetched_at)
-        title, text = bracketed(row.summary or "")
-        same = bool(title) and (not row.title or one_line(title) == one_line(row.title))
+        title, text = titled(row.title, row.summary)
         yield Item(
             native_id=str(row.code),
-            title=row.title or title,
-            text=text if same else row.summary or "",
+            title=title,
+            text=text,
             url=f"https://finance.eastmoney.com/a/{row.code}.html",
             published_at=at,
             precision=precision,

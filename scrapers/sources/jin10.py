@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from opinion.clock import epoch_ms
 from opinion.records import DocumentKind
 from opinion.settings import Feed
-from scrapers.build import Item, bracketed, documents_of
+from scrapers.build import Item, documents_of, titled
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
-from scrapers.text import one_line
-from scrapers.wire import beijing, item_of, json_of
+from scrapers.wire import SiteId, beijing, item_of, json_of
 
 NAME = "jin10"
 ADAPTER_VERSION = 1
@@ -29,7 +28,6 @@ FIGURE = 1
 ADVERTISEMENTS = 5
 """The channel of advertisements."""
 
-_SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
 _BOLD = re.compile(r"^(?:\s*<(?:b|strong|span|p|font)(?:\s[^<>]{0,200})?>)+(?=\s*【)", re.IGNORECASE)
 """Marks of weight before a title in brackets."""
 
@@ -41,7 +39,7 @@ class _Told(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    id: _SiteId
+    id: SiteId
     time: str | None = None  # Beijing
     type: int | str | None = None
     data: Any = None
@@ -78,7 +76,7 @@ def _items(rows: list[Any], response: Response) -> Iterable[Item | Problem]:
             yield Problem("empty", f"{row.id} is for subscribers")
             continue
         at, precision = beijing(row.time or "", fetched_at=response.fetched_at)
-        title, text = _titled(told)
+        title, text = titled(told.title, _BOLD.sub("", told.content or ""))
         yield Item(
             native_id=str(row.id),
             title=title,
@@ -94,15 +92,6 @@ def _items(rows: list[Any], response: Response) -> Iterable[Item | Problem]:
 def _locked(told: _Told) -> bool:
     """Whether only subscribers read it; what is shown instead is a teaser."""
     return told.lock in (1, "1", True)
-
-
-def _titled(told: _Told) -> tuple[str, str]:
-    """Title and text; a title in front of the text that says the same is left out there."""
-    whole = _BOLD.sub("", told.content or "")
-    title, text = bracketed(whole)
-    if title and (not told.title or one_line(title) == one_line(told.title)):
-        return title, text
-    return told.title or "", whole
 
 
 def _channels(row: _Row) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,7 +19,7 @@ from scrapers.build import Item, bracketed, documents_of, exchange_symbol
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line
 from scrapers.urls import absolute_url
-from scrapers.wire import beijing, item_of, json_of
+from scrapers.wire import SiteId, beijing, item_of, json_of
 
 NAME = "sina"
 ADAPTER_VERSION = 1
@@ -29,7 +29,6 @@ ROOM = "152"
 """The room of finance."""
 PAGE_SIZE = "30"
 
-_SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
 _YES = (1, "1", True)
 
 
@@ -48,7 +47,7 @@ class _Tag(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    id: _SiteId  # the same in every room
+    id: SiteId  # the same in every room
     rich_text: str | None = None
     create_time: str | None = None  # Beijing
     creator: Any = None  # an editor's address; this and what follows are trimmings: what is wrong with them costs no text

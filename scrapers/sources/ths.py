@@ -16,7 +16,7 @@ import msgspec
 from opinion.errors import PageChanged
 from opinion.records import DocumentKind
 from opinion.settings import Feed
-from scrapers.build import Item, bracketed, documents_of, exchange_symbol
+from scrapers.build import Item, documents_of, exchange_symbol, titled
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line
 from scrapers.urls import absolute_url, canonical_url
@@ -85,11 +85,11 @@ def _items(rows: list[Any], response: Response) -> Iterable[Item | Problem]:
             yield Problem("invalid", row if isinstance(row, str) else "neither number nor address")
             continue
         at, precision = epoch(row.rtime, fetched_at=response.fetched_at)
-        title, text = bracketed(row.digest or "")
+        title, text = titled(row.title, row.digest)
         yield Item(
             native_id=native_id,
-            title=row.title or title,
-            text=text if title and (not row.title or one_line(title) == one_line(row.title)) else row.digest or "",
+            title=title,
+            text=text,
             url=absolute_url(row.url, base=ADDRESS),
             published_at=at,
             precision=precision,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,7 +19,7 @@ from scrapers.build import Item, bracketed, documents_of
 from scrapers.source import Ask, Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line
 from scrapers.urls import absolute_url
-from scrapers.wire import epoch, item_of, json_of
+from scrapers.wire import SiteId, epoch, item_of, json_of
 
 NAME = "wallstreetcn"
 ADAPTER_VERSION = 1
@@ -29,15 +29,13 @@ CHANNEL = "global-channel"
 LIMIT = 30
 SUCCESS = 20000
 
-_SiteId = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,40}\Z")]
-
 
 class _Author(msgspec.Struct):
     display_name: str = ""
 
 
 class _Row(msgspec.Struct):
-    id: _SiteId
+    id: SiteId
     title: str | None = None  # often empty
     content: str | None = None  # HTML
     content_text: str | None = None  # the same as plain text
