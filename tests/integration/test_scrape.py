@@ -176,6 +176,7 @@ async def test_feeds_that_fail_do_not_stop_those_that_work(kafka_address: str, r
             await until(lambda: _reported(redis, names, len(settings.sources)), within_s=60)
             site.pages["good"] = Page(rss(("5", "Later news")))
             await until(lambda: _published(kafka_address, names, "Later news"), within_s=30)
+            await until(lambda: _is_in_state(redis, names, "cut", "partial"), within_s=30)  # told by two polls
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -201,6 +202,11 @@ async def test_feeds_that_fail_do_not_stop_those_that_work(kafka_address: str, r
 
 async def _reported(redis: Redis, names: Names, count: int) -> bool:
     return bool(await redis.hlen(names.sources) == count)
+
+
+async def _is_in_state(redis: Redis, names: Names, name: str, state: str) -> bool:
+    value = await redis.hget(names.sources, name)
+    return value is not None and msgspec.json.decode(cast("bytes", value), type=Health).state == state
 
 
 async def _published(kafka: str, names: Names, title: str) -> bool:
