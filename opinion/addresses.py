@@ -98,6 +98,34 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
+async def guarded_socket(host: str, port: int, *, allow_private: bool) -> socket.socket:
+    """A connected socket to the first address of `host` that answers, all of them public unless `allow_private`; for clients that bring no transport of their own.
+
+    Errors:
+        AddressRefused: one of its addresses is not public.
+        OSError: it does not resolve, or no address answers (retryable).
+    """
+    try:
+        addresses = await _resolve(host, port)
+    except httpcore.ConnectError as error:
+        raise OSError(str(error)) from error
+    if not allow_private and not all(map(is_public, addresses)):
+        raise AddressRefused(f"{host} is at a private or reserved address")
+    for address in addresses:
+        found = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        found.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(found, (address, port))
+        except OSError:
+            found.close()
+            continue
+        except BaseException:
+            found.close()
+            raise
+        return found
+    raise OSError(f"{host} does not answer")
+
+
 async def _resolve(host: str, port: int) -> list[str]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

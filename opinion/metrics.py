@@ -61,6 +61,7 @@ class ScraperMetrics:
         self.last_document = Gauge("yuqing_scraper_last_document_timestamp_seconds", "When the newest fresh document was fetched.", ["source"], registry=registry)
         self.state = Gauge("yuqing_source_state", "1 for the state the source is in, else 0.", ["source", "state"], registry=registry)
         self.dropped = Counter("yuqing_scraper_items_dropped", "Items of a body that became no document.", ["source", "reason"], registry=registry)
+        self.gaps = Counter("yuqing_scraper_gaps", "Stretches that a source that pushes no longer had after an outage.", ["source"], registry=registry)
         self.failures = Counter("yuqing_scraper_publish_failures", "Polls whose documents could not be published or remembered, by reason.", ["reason"], registry=registry)
         self.producer_rebuilds = Counter("yuqing_producer_rebuilds", "Times the Kafka producer was built anew after a fatal error.", registry=registry)
         for reason in (Reason.BUS_UNAVAILABLE, Reason.STORE_UNAVAILABLE):
@@ -73,6 +74,7 @@ class ScraperMetrics:
         for problem in ITEM_PROBLEMS:
             self.dropped.labels(source, problem)
         self.documents.labels(source)
+        self.gaps.labels(source)
         self.fetch_duration.labels(source)
         self.set_state(source, "ok")
 

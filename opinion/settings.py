@@ -65,7 +65,7 @@ class Feed(_Strict):
     """One source to poll: an RSS, Atom, RDF or JSON feed at an address, or an adapter by its name."""
 
     source: str = Field("feed", description="Adapter: `feed`, or one that `yuqing status --sources` lists.")
-    url: str = Field("", description="Address, http or https; needed by `feed`, most others have their own.")
+    url: str = Field("", description="Address, http or https (ws or wss where a source pushes); needed by `feed`, most others have their own.")
     options: dict[str, SecretStr] = Field(default_factory=dict, description="What the adapter asks for, e.g. channel or key; never printed.")
     name: str = Field("", description="What to call it in `status` and metrics; empty: the host of the address, or the adapter.")
     kind: Literal["", "news", "flash", "filing", "social", "qa"] = Field("", description="What sort of text it carries; empty: as the adapter says, else news.")
@@ -76,8 +76,8 @@ class Feed(_Strict):
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
-            msg = f"{url!r} is not an http or https address"
+        if url and not url.startswith(("http://", "https://", "ws://", "wss://")):
+            msg = f"{url!r} is not an http, https, ws or wss address"
             raise ValueError(msg)
         return url
 

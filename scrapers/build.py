@@ -68,6 +68,16 @@ def documents_of(items: Iterable[Item | Problem], *, source: str, version: int, 
     return Parsed(list(documents.values()), problems)
 
 
+def latest(items: Iterable[Item | Problem]) -> list[Item | Problem]:
+    """Of messages that tell of the same item one after the other, the last one, at its place; problems all."""
+    found: dict[object, Item | Problem] = {}
+    for number, item in enumerate(items):
+        key = item.native_id if isinstance(item, Item) else number
+        found.pop(key, None)
+        found[key] = item
+    return list(found.values())
+
+
 def bracketed(text: str) -> tuple[str, str]:
     """Title and text of a Chinese flash that carries its title in front.
 

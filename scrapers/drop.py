@@ -21,7 +21,8 @@ from opinion.records import Document
 from opinion.settings import Feed, Settings
 from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
 from scrapers.parsing import Parser
-from scrapers.poll import Polled, Publishing
+from scrapers.poll import Polled
+from scrapers.publish import Publishing
 from scrapers.source import Problem, Response
 from scrapers.sources.documents import MAX_ROWS, NAME
 

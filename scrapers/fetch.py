@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -149,17 +151,21 @@ class Fetcher:
     def _refuse(self, answer: httpx.Response, url: str, *, conditional: bool) -> None:
         """Raise for a status that brings no feed; "not modified" is one where nothing was there to be modified."""
         status = answer.status_code
-        if 200 <= status < 300 or (status == HTTPStatus.NOT_MODIFIED and conditional):
-            return
-        line = f"{masked(url)}: answered {status}"
-        wait_s = retry_after_s(answer.headers.get("retry-after", ""), now=http_date(answer.headers.get("date", "")) or self._clock.now())
-        if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
-            raise SourceRateLimited(line, wait_s=wait_s)
-        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            raise SourceGone(line)
-        if status >= 500 or status < 400 or status in _RETRYABLE:
-            raise SourceUnavailable(line)
-        raise SourceWalled(line)
+        if not (200 <= status < 300 or (status == HTTPStatus.NOT_MODIFIED and conditional)):
+            raise refusal_of(status, answer.headers, url=url, now=self._clock.now())
+
+
+def refusal_of(status: int, headers: Mapping[str, str], *, url: str, now: datetime) -> SourceError:
+    """The error that a status stands for which brings nothing."""
+    line = f"{masked(url)}: answered {status}"
+    wait_s = retry_after_s(headers.get("retry-after", ""), now=http_date(headers.get("date", "")) or now)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
+        return SourceRateLimited(line, wait_s=wait_s)
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        return SourceGone(line)
+    if status >= 500 or status < 400 or status in _RETRYABLE:
+        return SourceUnavailable(line)
+    return SourceWalled(line)
 
 
 def _redirected(url: str, location: str) -> str:

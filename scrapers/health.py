@@ -16,6 +16,7 @@ from opinion.errors import Reason, StoreUnavailable
 from opinion.names import Names
 from opinion.records import Instant
 from scrapers.rhythm import Rhythm, is_strange, watched
+from scrapers.source import Gap
 
 SILENT_AFTER_POLLS = 3
 """A feed that could not be fetched for so many intervals is silent; so is one that brings nothing new when it always did (scrapers/rhythm.py)."""
@@ -47,10 +48,11 @@ class Health(Struct, frozen=True, kw_only=True):
     dropped: int = 0  # items of the last body that became no document
     documents: int = 0  # published by this process
     rhythm: Rhythm = Rhythm()
+    gap: Gap | None = None  # the last stretch whose messages could not be had any more
     doubted: str = ""  # a worse state that the last poll alone speaks for
 
 
-def after_success(health: Health, *, at: datetime, published: int, dropped: int | None) -> Health:
+def after_success(health: Health, *, at: datetime, published: int, dropped: int | None, gap: Gap | None = None) -> Health:
     """The health after a good answer; `dropped` is None where there was no new body to look at."""
     since = max(health.polled_at or at, at - LONGEST_WATCH)
     return replace(
@@ -64,6 +66,7 @@ def after_success(health: Health, *, at: datetime, published: int, dropped: int 
         last_reason=None,
         dropped=health.dropped if dropped is None else dropped,
         documents=health.documents + published,
+        gap=gap or health.gap,
     )
 
 
@@ -119,7 +122,7 @@ class HealthStore:
             known = _health.decode(value) if value else Health(since=at)
         except msgspec.MsgspecError:
             known = Health(since=at)
-        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at, rhythm=known.rhythm)
+        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at, rhythm=known.rhythm, gap=known.gap)
 
     async def keep_only(self, names: Collection[str]) -> None:
         """Forget feeds that are configured no more."""

@@ -6,34 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from opinion.clock import Clock, epoch_ms, from_epoch_ms
-from opinion.codec import encode
 from opinion.errors import SourceGone, SourceUnavailable
-from opinion.names import Names
 from opinion.records import Document
 from opinion.settings import Feed
-from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
+from scrapers.cursor import Cursor
 from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
+from scrapers.publish import Publisher
 from scrapers.schedule import hinted_s
-from scrapers.source import Parsed, Problem, Source, Step, fitted
+from scrapers.source import Gap, Problem, Source, Step, fitted
 from scrapers.urls import masked
 
 WHOLE_EVERY = timedelta(hours=6)
 """A body is asked for without conditions this often: some servers answer 304 for ever."""
-
-
-class Publishing(Protocol):
-    """What a poll needs of a Kafka producer."""
-
-    async def send_all(self, topic: str, records: Sequence[tuple[bytes | None, bytes]]) -> None:
-        """Return when Kafka has acknowledged every record."""
-        ...
 
 
 class Polled(Struct, frozen=True, kw_only=True):
@@ -43,17 +33,17 @@ class Polled(Struct, frozen=True, kw_only=True):
     published: Sequence[Document] = ()
     problems: Sequence[Problem] | None = None  # None where no new body was looked at
     hinted_s: float = 0.0  # how long the server calls its answer fresh
+    gap: Gap | None = None  # what was missed and cannot be had any more
+    at_once: bool = False  # the next poll may follow without a wait
 
 
 class Poller:
     """Polls feeds. Holds no state of them: the cursor is in Redis, so that a crash at any line repeats at most what Kafka already has."""
 
-    def __init__(self, fetcher: Fetcher, parser: Parser, cursors: CursorStore, producer: Publishing, names: Names, *, clock: Clock) -> None:
+    def __init__(self, fetcher: Fetcher, parser: Parser, publisher: Publisher, *, clock: Clock) -> None:
         self._fetcher = fetcher
         self._parser = parser
-        self._cursors = cursors
-        self._producer = producer
-        self._names = names
+        self._publisher = publisher
         self._clock = clock
 
     async def poll(self, feed: Feed) -> Polled:
@@ -64,7 +54,7 @@ class Poller:
             BusUnavailable, StoreUnavailable (retryable): what was fetched is fetched again by the next poll.
         """
         source, feed = fitted(feed)
-        cursors = self._cursors.of(source.name)
+        cursors = self._publisher.cursors(source.name)
         cursor = await cursors.load(feed.key)
         response = await self._fetcher.fetch(source.request(feed, now=self._clock.now()), validators=_validators(cursor, now=self._clock.now()))
         hint_s = hinted_s(response.headers)
@@ -75,12 +65,12 @@ class Poller:
         if source.follow is not None:
             return replace(await self._follow(source.follow(response, cursor.place), cursor, source, feed, then=seen), hinted_s=hint_s)
         parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
-        published = await self._publish(parsed, feed, cursors=cursors, cursor=seen, at=response.fetched_at)
+        published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=seen, at=response.fetched_at)
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
     async def _follow(self, steps: Sequence[Step], cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
         """Read the files of an index, in order, each published and remembered before the next: whatever fails, the next poll goes on from there."""
-        cursors = self._cursors.of(source.name)
+        cursors = self._publisher.cursors(source.name)
         published: list[Document] = []
         problems: list[Problem] = []
         for step in steps:
@@ -95,18 +85,10 @@ class Poller:
                 raise SourceUnavailable(f"{masked(step.ask.url)}: its md5 is not the one that the index says")
             parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
             cursor = replace(cursor, place=step.place)
-            published += await self._publish(parsed, feed, cursors=cursors, cursor=cursor, at=response.fetched_at)
+            published += await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=cursor, at=response.fetched_at)
             problems += parsed.problems
         await cursors.commit(feed.key, replace(then, place=cursor.place), seen={}, at=self._clock.now())
         return Polled(outcome="ok" if published else "empty", published=published, problems=problems)
-
-    async def _publish(self, parsed: Parsed, feed: Feed, *, cursors: CursorStore, cursor: Cursor, at: datetime) -> list[Document]:
-        """Publish what is new, then move the cursor: in this order, so that nothing is lost."""
-        seen = await cursors.seen([document.doc_id for document in parsed.documents], at=at)
-        fresh = unpublished(parsed.documents, seen)
-        await self._producer.send_all(self._names.documents, [(document.doc_id.encode(), encode(document)) for document in fresh])
-        await cursors.commit(feed.key, cursor, seen=remembered(fresh, seen), at=at)
-        return fresh
 
 
 def _validators(cursor: Cursor, *, now: datetime) -> Validators:

@@ -29,11 +29,14 @@ from scrapers.default_feeds import expanded
 from scrapers.drop import DROP, LOOK_S, DropPoller, drop_of
 from scrapers.fetch import Fetcher
 from scrapers.health import Health, HealthStore, after_failure, after_success, settled, state_of
+from scrapers.listen import Connection, listen
 from scrapers.parsing import Parser
 from scrapers.poll import Polled, Poller
+from scrapers.publish import Publisher
 from scrapers.schedule import first_wait_s, next_wait_s
-from scrapers.source import fitted
+from scrapers.source import Ask, Stream, fitted
 from scrapers.sources.feed import NAME
+from scrapers.stream import StreamPoller
 from scrapers.urls import host_of, masked
 
 log = structlog.get_logger()
@@ -117,7 +120,7 @@ class FeedLoop:
     async def step(self) -> float:
         """Poll once; returns the wait until the next, in seconds."""
         reason: Reason | None = None
-        asked_s, hint_s = None, 0.0
+        asked_s, hint_s, at_once = None, 0.0, False
         began_s = monotonic_s()
         try:
             polled = await self._poller.poll(self._feed)
@@ -133,11 +136,11 @@ class FeedLoop:
             log.exception("a poll failed in a way nobody thought of", source=self._name)
             self._failed(reason, f"{type(error).__name__} (see the log)")
         else:
-            hint_s = polled.hinted_s
+            hint_s, at_once = polled.hinted_s, polled.at_once
             self._succeeded(polled)
         self._metrics.fetch_duration.labels(self._name).observe(monotonic_s() - began_s)
         jitter = random.uniform(-1, 1)  # noqa: S311 - not a secret
-        wait_s = next_wait_s(self._interval_s, jitter=jitter, failures=self.health.failures, reason=reason, asked_s=asked_s, hinted_s=hint_s)
+        wait_s = 0.0 if at_once else next_wait_s(self._interval_s, jitter=jitter, failures=self.health.failures, reason=reason, asked_s=asked_s, hinted_s=hint_s)
         await self._keep(wait_s)
         return wait_s
 
@@ -153,7 +156,10 @@ class FeedLoop:
             self._metrics.last_document.labels(self._name).set(now.timestamp())
         if self.health.failures:
             log.info("the source answers again", source=self._name)
-        self.health = after_success(self.health, at=now, published=len(polled.published), dropped=dropped)
+        if polled.gap is not None:
+            log.warning("the source no longer has what came meanwhile", source=self._name, since=polled.gap.since, until=polled.gap.until)
+            self._metrics.gaps.labels(self._name).inc()
+        self.health = after_success(self.health, at=now, published=len(polled.published), dropped=dropped, gap=polled.gap)
 
     def _failed(self, reason: Reason, message: str) -> None:
         self._metrics.fetches.labels(self._name, reason.value).inc()
@@ -210,15 +216,33 @@ class Scraper:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
         cursors = CursorStore(self._redis, settings.names, source=NAME)
         async with Fetcher(settings, clock=clock) as fetcher:
-            poller = Poller(fetcher, Parser(), cursors, self._producer, settings.names, clock=clock)
+            publisher = Publisher(self._producer, cursors, settings.names)
+            poller = Poller(fetcher, Parser(), publisher, clock=clock)
+            pushed = Parser()  # of its own: a feed that hangs its parser must not hold up what is pushed to us
+            streams = {name: StreamPoller(self._listen, pushed, publisher, clock=clock) for name, feed in self._feeds.items() if fitted(feed)[0].stream is not None}
             loops = [
-                FeedLoop(name, feed, poller=poller, store=self._health, metrics=self._metrics, interval_s=settings.poll_interval_s, clock=SystemClock(), sleep=asyncio.sleep)
+                FeedLoop(
+                    name,
+                    feed,
+                    poller=streams.get(name, poller),
+                    store=self._health,
+                    metrics=self._metrics,
+                    interval_s=settings.poll_interval_s,
+                    clock=SystemClock(),
+                    sleep=asyncio.sleep,
+                )
                 for name, feed in self._feeds.items()
             ]
             if self._drop is not None:
                 drop = DropPoller(settings, Parser(), cursors, self._producer, clock=clock)
                 loops.append(FeedLoop(DROP, self._drop, poller=drop, store=self._health, metrics=self._metrics, interval_s=LOOK_S, clock=SystemClock(), sleep=asyncio.sleep))
-            await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
+            try:
+                await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
+            finally:
+                await asyncio.gather(*[stream.close() for stream in streams.values()], return_exceptions=True)
+
+    async def _listen(self, ask: Ask, stream: Stream) -> Connection:
+        return await listen(ask, settings=self._settings, clock=self._settings.clock(), too_old=stream.too_old)
 
     async def _forget(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 import scrapers.sources
 from opinion.errors import ConfigError
-from opinion.records import Document, DocumentKind
+from opinion.records import Document, DocumentKind, Instant
 from opinion.settings import Feed
 
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +44,30 @@ class Step(Struct, frozen=True, kw_only=True):
     ask: Ask
     place: str  # where the feed stands once this file is published: what the next poll is told
     md5: str = ""  # of the body, where the index says it
+
+
+class Frame(Struct, frozen=True):
+    """One message of a source that pushes."""
+
+    data: bytes
+    place: str = ""  # where it stands, of a transport that says so
+
+
+class Gap(Struct, frozen=True):
+    """A stretch of time whose messages cannot be had any more."""
+
+    since: Instant
+    until: Instant
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """How a source that pushes is listened to. What it sends is parsed in batches: a body of one message a line."""
+
+    connect: Callable[[Feed, str, datetime], list[Ask]]  # where to listen, by turns, from the place where the feed stands; ws, wss, http, https (lines) or kafka
+    place: Callable[[Sequence[Frame], str], str]  # where the feed stands once these messages are published, after the place before
+    gap: Callable[[Frame | None, str, datetime], Gap | None]  # what lies between a place and the first message since; None: the place was refused as too old
+    quiet_s: float | None  # a connection without a sign of life for so long is dead; None: silence means nothing
+    too_old: Callable[[int, bytes], bool] | None = None  # whether an answer (status, body) to a connection refuses the place as too old
 
 
 class Manners(Struct, frozen=True, kw_only=True):
@@ -99,6 +123,7 @@ class Source(NamedTuple):
     ask: Callable[[Feed, datetime], Ask] | None = None  # what a poll at an instant asks for; None: the feed's own address
     check: Callable[[Feed], object] | None = None  # raises ConfigError for options of another form
     follow: Callable[[Response, str], list[Step]] | None = None  # where a poll brings an index: the files to read next, from the place where the feed stands
+    stream: Stream | None = None  # of a source that pushes
 
     def request(self, feed: Feed, *, now: datetime) -> Ask:
         """What a poll of the feed asks for."""
@@ -119,12 +144,14 @@ def fitted(feed: Feed) -> tuple[Source, Feed]:
         raise ConfigError(f"source {source.name}: unknown option {unknown[0]!r}; known: {', '.join(sorted(manners.options)) or 'none'}")
     if lacking:
         raise ConfigError(f"source {source.name} is off until you give its option {lacking[0]!r}: {manners.options[lacking[0]]}")
-    if source.ask is None and not feed.url:
+    if source.ask is None and source.stream is None and not feed.url:
         raise ConfigError(f"source {source.name} needs a `url`")
     if source.check is not None:
         source.check(feed)
     if source.ask is not None:
         source.ask(feed, _SOME_DAY)  # options that only make no sense together are told now, not by each poll
+    if source.stream is not None:
+        source.stream.connect(feed, "", _SOME_DAY)
     changes = {"source": source.name, "kind": feed.kind or manners.kind.value, "publisher": feed.publisher or manners.publisher, "lang": feed.lang or manners.lang}
     return source, feed.model_copy(update=changes)
 

@@ -10,18 +10,23 @@ from pydantic import SecretStr
 
 from opinion.clock import SystemClock
 from opinion.codec import encode
-from opinion.errors import ConfigError, SourceError
+from opinion.errors import ConfigError, SourceError, SourceUnavailable
 from opinion.settings import Feed, Settings
 from scrapers.decompress import decompress
 from scrapers.default_feeds import DEFAULT
 from scrapers.fetch import Fetcher
+from scrapers.listen import Pace, listen
 from scrapers.scrape import named
-from scrapers.source import Parsed, Response, find_source, fitted
+from scrapers.source import Parsed, Response, Source, Stream, find_source, fitted
 from scrapers.sources.feed import NAME
+from scrapers.stream import MOST_BYTES, MOST_FRAMES
+from scrapers.urls import masked
 from yuqing.replay import instant_of
 
 Echo = Callable[[str], None]
 
+LISTEN_S = 3.0
+"""A source that pushes is listened to for so long after its first message."""
 SOMEWHERE = "https://unknown.invalid/"
 """Stands for the address of a body that came without one; `.invalid` is reserved for this."""
 
@@ -36,11 +41,12 @@ def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: S
     adapter = find_source(source)
     fetched_at = instant_of(now, option="--now") or datetime.now(UTC)
     given = {name: SecretStr("unused") for name in adapter.manners.needs} | _options(options)
-    _, feed = fitted(Feed(source=adapter.name, url=_feed_at(url or SOMEWHERE).url, options=given))
+    address = _feed_at(url or SOMEWHERE).url
+    _, feed = fitted(Feed(source=adapter.name, url=address if adapter.stream is None else "", options=given))
     fields = dict(_header(line) for line in headers)
     most = Settings().max_body_bytes
     body = decompress(body, encoding=fields.pop("content-encoding", ""), max_bytes=most)
-    parsed = adapter.parse(Response(url=feed.url, headers=fields, body=body, fetched_at=fetched_at), feed=feed)
+    parsed = adapter.parse(Response(url=address, headers=fields, body=body, fetched_at=fetched_at), feed=feed)
     _print(parsed, out=out, limit=None, echo=echo)
     return 0
 
@@ -56,14 +62,32 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
         for name, found in chosen(source, settings, options=_options(options)).items():
             try:
                 adapter, feed = fitted(found)
-                response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
-                if adapter.follow is not None:  # of an index, the newest file
-                    response = await fetcher.fetch(adapter.follow(response, "")[-1].ask)
+                response = await _answer(adapter, feed, fetcher, settings)
                 _print(adapter.parse(response, feed=feed), out=out, limit=limit, echo=echo)
             except SourceError as error:
                 failed += 1
                 echo(f"{name}: {error.reason.value}: {error}")
     return 1 if failed else 0
+
+
+async def _answer(adapter: Source, feed: Feed, fetcher: Fetcher, settings: Settings) -> Response:
+    """What one poll brings: of an index the newest file, of a source that pushes what comes within some seconds."""
+    if adapter.stream is not None:
+        return await _pushed(adapter.stream, feed, settings)
+    response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
+    return response if adapter.follow is None else await fetcher.fetch(adapter.follow(response, "")[-1].ask)
+
+
+async def _pushed(stream: Stream, feed: Feed, settings: Settings) -> Response:
+    ask = stream.connect(feed, "", datetime.now(UTC))[0]
+    connection = await listen(ask, settings=settings, clock=SystemClock(), too_old=stream.too_old)
+    try:
+        batch = await connection.take(Pace(idle_s=settings.fetch_deadline_s, gather_s=LISTEN_S, most_frames=MOST_FRAMES, most_bytes=MOST_BYTES))
+    finally:
+        await connection.close()
+    if not batch.frames:
+        raise SourceUnavailable(f"{masked(ask.url)}: nothing came within {settings.fetch_deadline_s:g} s")
+    return Response(url=masked(ask.url), body=b"\n".join(frame.data for frame in batch.frames), fetched_at=datetime.now(UTC))
 
 
 def chosen(source: str, settings: Settings, *, options: Mapping[str, SecretStr] | None = None) -> dict[str, Feed]:
@@ -81,8 +105,8 @@ def chosen(source: str, settings: Settings, *, options: Mapping[str, SecretStr] 
         return named([Feed(source=DEFAULT)])
     adapter = find_source(source)
     if options:
-        return {adapter.name: Feed(source=adapter.name, url=SOMEWHERE if adapter.ask is None else "", options=dict(options))}
-    if adapter.ask is not None:
+        return {adapter.name: Feed(source=adapter.name, url=SOMEWHERE if adapter.ask is None and adapter.stream is None else "", options=dict(options))}
+    if adapter.ask is not None or adapter.stream is not None:
         return {name: feed for name, feed in feeds.items() if feed.source == adapter.name} or {adapter.name: Feed(source=adapter.name)}
     if adapter.name == NAME and feeds:
         return feeds

@@ -20,6 +20,7 @@ from scrapers.cursor import CursorStore
 from scrapers.fetch import Fetcher
 from scrapers.parsing import Parser
 from scrapers.poll import Poller
+from scrapers.publish import Publisher
 from scrapers.sources import gdelt
 from tests.integration.test_scrape import Memory
 from tests.support.records import NOON
@@ -48,7 +49,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def desk(redis: Redis, names: Names) -> AsyncIterator[Desk]:
     clock, memory = ManualClock(NOON), Memory()
     async with Fetcher(Settings(allow_private_sources=True), clock=clock) as fetcher:
-        yield Desk(Poller(fetcher, Parser(), CursorStore(redis, names, source="feed"), memory, names, clock=clock), memory)
+        yield Desk(Poller(fetcher, Parser(), Publisher(memory, CursorStore(redis, names, source="feed"), names), clock=clock), memory)
 
 
 @pytest.fixture

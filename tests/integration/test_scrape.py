@@ -26,6 +26,7 @@ from scrapers.fetch import Fetcher
 from scrapers.health import Health
 from scrapers.parsing import Parser
 from scrapers.poll import WHOLE_EVERY, Poller
+from scrapers.publish import Publisher
 from scrapers.scrape import Scraper, Shard
 from tests.support.records import NOON
 from tests.support.site import Page, Site
@@ -75,7 +76,7 @@ async def desk(redis: Redis, names: Names) -> AsyncIterator[Desk]:
     clock, memory = ManualClock(NOON), Memory()
     cursors = CursorStore(redis, names, source="feed")
     async with Fetcher(Settings(allow_private_sources=True), clock=clock) as fetcher:
-        yield Desk(Poller(fetcher, Parser(), cursors, memory, names, clock=clock), memory, clock, cursors, redis)
+        yield Desk(Poller(fetcher, Parser(), Publisher(memory, cursors, names), clock=clock), memory, clock, cursors, redis)
 
 
 async def test_an_item_is_published_once_and_an_edit_as_an_update(desk: Desk) -> None:
