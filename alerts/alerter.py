@@ -19,11 +19,16 @@ from redis.asyncio import Redis
 from alerts.announce import announce
 from alerts.api.app import Parts, build_api
 from alerts.api.token import ensure_token, token_path
-from alerts.deliver import Deliverer, DeliveryQueue
+from alerts.channels.channel import Sender, checked
+from alerts.deliver import Deliverer
+from alerts.delivery_queue import DeliveryQueue
 from alerts.leader import Leadership
+from alerts.notifier import Notifier
+from alerts.notify.silences import inhibitions_of
 from alerts.rules_file import RulesFile
+from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
-from alerts.subscriptions import SubscriptionStore
+from alerts.subscriptions import SubscriptionStore, from_setting
 from alerts.tick import Tick
 from opinion.addresses import GuardedTransport
 from opinion.bus import Producer, wait_for_topics
@@ -61,7 +66,10 @@ class Alerter:
         self._alerts = AlertStore(redis, names)
         self._subscriptions = SubscriptionStore(redis, names)
         self._queue = DeliveryQueue(redis, names, clock=wall)
-        self._deliverer = Deliverer(self._queue, self._subscriptions, client=client, clock=wall, metrics=self._metrics)
+        self._configured = [checked(from_setting(setting)) for setting in settings.subscriptions]
+        self._silences = SilenceStore(redis, names, clock=wall)
+        self._deliverer = Deliverer(self._queue, self._subscriptions, sender=Sender(client, allow_private=settings.allow_private_webhooks), clock=wall, metrics=self._metrics)
+        self._notifier = Notifier(redis, names, queue=self._queue, subscriptions=self._subscriptions, silences=self._silences, inhibitions=inhibitions_of(settings), clock=wall)
         self._leadership = Leadership(redis, names)
         self._tick_s = settings.tick_interval_s if clock.speed == 1.0 else REPLAY_TICK_S
         self._tick = Tick(
@@ -99,7 +107,7 @@ class Alerter:
         await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
         while True:
             try:
-                await self._subscriptions.put_settings(self._settings.subscriptions)
+                await self._subscriptions.put_configured(self._configured)
             except StoreUnavailable as error:
                 log.warning("waiting for Redis", error=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -116,7 +124,12 @@ class Alerter:
                         if not work:
                             log.info("leading", token=self._leadership.token)
                             await self._tick.restore()
-                            work = [asyncio.create_task(self._announce(), name="announce"), asyncio.create_task(self._deliverer.run(), name="deliver")]
+                            await self._notifier.restore()
+                            work = [
+                                asyncio.create_task(self._announce(), name="announce"),
+                                asyncio.create_task(self._notifier.run(), name="notify"),
+                                asyncio.create_task(self._deliverer.run(), name="deliver"),
+                            ]
                         await self._tick.run()
                         self._ticked = True
                     elif work:
@@ -137,14 +150,15 @@ class Alerter:
             await end(*work)
 
     async def _announce(self) -> None:
-        await announce(self._kafka, self._settings.names, enqueue=self._deliverer.enqueue)
+        await announce(self._kafka, self._settings.names, enqueue=self._notifier.take)
 
     def _server(self) -> uvicorn.Server:
         parts = Parts(
             alerts=self._alerts,
             subscriptions=self._subscriptions,
             queue=self._queue,
-            deliverer=self._deliverer,
+            notifier=self._notifier,
+            silences=self._silences,
             registry=self._registry,
             token=ensure_token(self._settings),
             status=self._status,

@@ -1,28 +1,23 @@
-"""From transitions to told receivers: a durable queue in Redis, tries, waits, breakers."""
+"""From queued deliveries to told receivers: tries, waits, breakers."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from typing import cast
+from datetime import datetime
 
-import httpx
 import structlog
 from msgspec.structs import replace
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from alerts.breaker import Breaker
-from alerts.channels.webhook import TIMEOUT_S, render, send
-from alerts.subscriptions import Subscription, SubscriptionStore, matches
+from alerts.channels.channel import TIMEOUT_S, Message, Sender, find_channel
+from alerts.delivery_queue import DeliveryQueue
+from alerts.subscriptions import Subscription, SubscriptionStore
 from opinion.clock import Clock, epoch_ms, from_epoch_ms, monotonic_s
-from opinion.codec import decode, encode
 from opinion.errors import DeliveryBlocked, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryUnavailable, StoreUnavailable
 from opinion.metrics import AlerterMetrics
-from opinion.names import Names, delivery_id_of
-from opinion.records import Alert, Delivery, DeliveryOutcome
+from opinion.records import Delivery, DeliveryOutcome
 from opinion.tasks import end
 
 log = structlog.get_logger()
@@ -31,19 +26,10 @@ SCHEDULE_S = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 7
 """Wait before each try, counted from the one before (Standard Webhooks)."""
 JITTER = 0.2
 """Waits grow by up to this share, so that a receiver that comes back is not met by all at once."""
-LEASE_S = 2 * TIMEOUT_S
-"""A claimed delivery comes back after this long when its sender died."""
 IDLE_S = 0.2
 """Pause between looks at an empty queue: part of every alert's delay."""
 MOST_IN_FLIGHT = 64
 MOST_PER_ENDPOINT = 4
-KEEP = timedelta(days=30)
-
-_CLAIM = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], id) end
-return due
-"""
 
 
 def wait_s(attempts: int, *, asked_s: float | None = None, jitter: float = 0.0) -> float | None:
@@ -59,96 +45,6 @@ def wait_s(attempts: int, *, asked_s: float | None = None, jitter: float = 0.0) 
     return max(SCHEDULE_S[attempts] * (1 + JITTER * jitter), asked_s or 0.0)
 
 
-class DeliveryQueue:
-    """Deliveries in Redis: made once, claimed with a lease, settled.
-
-    Errors of every method:
-        StoreUnavailable: Redis does not answer (retryable).
-    """
-
-    def __init__(self, redis: Redis, names: Names, *, clock: Clock) -> None:
-        self._redis = redis
-        self._names = names
-        self._clock = clock
-
-    async def add(self, delivery: Delivery, body: bytes) -> bool:
-        """Queue a delivery with its body; False where it was queued before."""
-        keep_s = int(KEEP.total_seconds())
-        now_ms = epoch_ms(self._clock.now())
-        try:
-            new = await self._redis.set(self._names.delivery(delivery.delivery_id), encode(delivery), nx=True, ex=keep_s)
-            await self._redis.set(self._names.delivery_payload(delivery.delivery_id), body, nx=True, ex=keep_s)
-            if new or (await self.get(delivery.delivery_id) or delivery).settled_at is None:  # the process may have died between the two writes
-                await self._redis.zadd(self._names.due, {delivery.delivery_id: now_ms}, nx=True)
-            await self._redis.zadd(self._names.deliveries_index, {delivery.delivery_id: now_ms}, nx=True)
-            await self._redis.zremrangebyscore(self._names.deliveries_index, "-inf", now_ms - keep_s * 1000)
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not take a delivery: {error}") from error
-        return bool(new)
-
-    async def claim(self, *, most: int) -> list[str]:
-        """Ids that are due now, at most so many; they come back by themselves unless settled or delayed within the lease."""
-        now_ms = epoch_ms(self._clock.now())
-        try:
-            ids = cast("list[bytes]", await self._redis.eval(_CLAIM, 1, self._names.due, now_ms, now_ms + int(LEASE_S * 1000), most))
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not say which deliveries are due: {error}") from error
-        return [item.decode() for item in ids]
-
-    async def get(self, delivery_id: str) -> Delivery | None:
-        """One delivery."""
-        try:
-            value = cast("bytes | None", await self._redis.get(self._names.delivery(delivery_id)))
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not give a delivery: {error}") from error
-        return decode(value, Delivery) if value else None
-
-    async def body(self, delivery_id: str) -> bytes:
-        """The bytes to send: the same on every try."""
-        try:
-            return cast("bytes | None", await self._redis.get(self._names.delivery_payload(delivery_id))) or b""
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not give a delivery's body: {error}") from error
-
-    async def update(self, delivery: Delivery) -> None:
-        """Keep what a try changed; settled deliveries leave the queue."""
-        try:
-            await self._redis.set(self._names.delivery(delivery.delivery_id), encode(delivery), keepttl=True)
-            if delivery.due_at is None:
-                await self._redis.zrem(self._names.due, delivery.delivery_id)
-            else:
-                await self._redis.zadd(self._names.due, {delivery.delivery_id: epoch_ms(delivery.due_at)})
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not take a delivery's outcome: {error}") from error
-
-    async def waiting(self) -> tuple[int, float]:
-        """How many are not settled, and the age of the oldest in seconds."""
-        try:
-            count = await self._redis.zcard(self._names.due)
-            ids = cast("list[bytes]", await self._redis.zrange(self._names.due, 0, 0))
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not say what waits: {error}") from error
-        oldest = await self.get(ids[0].decode()) if ids else None
-        return count, 0.0 if oldest is None else (self._clock.now() - oldest.created_at).total_seconds()
-
-    async def newest(self, *, limit: int) -> list[Delivery]:
-        """The deliveries made last, newest first."""
-        try:
-            ids = cast("list[bytes]", await self._redis.zrevrange(self._names.deliveries_index, 0, limit - 1))
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not list deliveries: {error}") from error
-        found = [await self.get(item.decode()) for item in ids]
-        return [item for item in found if item is not None]
-
-    async def retry(self, delivery_id: str) -> bool:
-        """Make a delivery due now, whatever became of it; False where there is none."""
-        found = await self.get(delivery_id)
-        if found is None:
-            return False
-        await self.update(replace(found, due_at=self._clock.now(), settled_at=None))
-        return True
-
-
 class Deliverer:
     """Tells receivers. One failing receiver costs the others nothing.
 
@@ -156,12 +52,12 @@ class Deliverer:
     """
 
     def __init__(
-        self, queue: DeliveryQueue, subscriptions: SubscriptionStore, *, client: httpx.AsyncClient, clock: Clock, metrics: AlerterMetrics,
+        self, queue: DeliveryQueue, subscriptions: SubscriptionStore, *, sender: Sender, clock: Clock, metrics: AlerterMetrics,
         jitter: Callable[[], float] = random.random, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._queue = queue
         self._subscriptions = subscriptions
-        self._client = client
+        self._sender = sender
         self._clock = clock
         self._metrics = metrics
         self._jitter = jitter
@@ -169,30 +65,6 @@ class Deliverer:
         self._breakers: dict[str, Breaker] = {}
         self._endpoints: dict[str, asyncio.Semaphore] = {}
         self._running: set[asyncio.Task[None]] = set()
-
-    async def enqueue(self, alert: Alert) -> list[str]:
-        """Queue a transition for every subscription that matches; ids of all of them, new or not.
-
-        Errors:
-            StoreUnavailable (retryable; what was queued stays queued once).
-        """
-        body = render(alert)
-        ids = []
-        for subscription in await self._subscriptions.all():
-            if matches(subscription, alert):
-                ids.append(delivery_id_of(alert.alert_id, alert.sequence, subscription.id))
-                await self._queue.add(self._delivery(ids[-1], alert.alert_id, alert.sequence, subscription.id), body)
-        return ids
-
-    async def enqueue_test(self, subscription: Subscription, *, nonce: str, body: bytes) -> str:
-        """Queue a test message for one subscription; its id."""
-        delivery_id = delivery_id_of("test", 0, subscription.id + nonce)
-        await self._queue.add(self._delivery(delivery_id, "test", 0, subscription.id), body)
-        return delivery_id
-
-    def _delivery(self, delivery_id: str, alert_id: str, sequence: int, subscription: str) -> Delivery:
-        now = self._clock.now()
-        return Delivery(delivery_id=delivery_id, alert_id=alert_id, sequence=sequence, subscription_id=subscription, created_at=now, due_at=now)
 
     async def run(self) -> None:
         """Send what is due until cancelled; an unreachable Redis is waited for."""
@@ -250,12 +122,12 @@ class Deliverer:
             return await self._try(delivery, subscription)
 
     async def _try(self, delivery: Delivery, subscription: Subscription) -> Delivery:
-        body = await self._queue.body(delivery.delivery_id)
+        message = Message(id=delivery.delivery_id, body=await self._queue.body(delivery.delivery_id), at=self._clock.now())
         began_s = monotonic_s()
         failure: DeliveryError | None = None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await send(self._client, subscription, message_id=delivery.delivery_id, body=body, at=self._clock.now())
+                await find_channel(subscription.channel).send(self._sender, subscription, message)
         except TimeoutError:
             failure = DeliveryUnavailable(f"the receiver did not answer within {TIMEOUT_S:g} s")
         except DeliveryError as error:
@@ -277,13 +149,13 @@ class Deliverer:
             return await self._settle(delivery, outcome, str(failure))
         asked_s = failure.wait_s if isinstance(failure, DeliveryRateLimited) else None
         later_s = wait_s(delivery.attempts, asked_s=asked_s, jitter=self._jitter())
-        self._metrics.deliveries.labels("webhook", outcome.value).inc()
+        self._metrics.deliveries.labels(delivery.channel, outcome.value).inc()
         if later_s is None:
             return await self._settle(replace(delivery, outcome=outcome), DeliveryOutcome.EXHAUSTED, str(failure))
         return await self._delay(replace(delivery, outcome=outcome, detail=str(failure)), later_s, counted=True)
 
     async def _settle(self, delivery: Delivery, outcome: DeliveryOutcome, detail: str) -> Delivery:
-        self._metrics.deliveries.labels("webhook", outcome.value).inc()
+        self._metrics.deliveries.labels(delivery.channel, outcome.value).inc()
         settled = replace(delivery, outcome=outcome, detail=detail, due_at=None, settled_at=self._clock.now())
         await self._queue.update(settled)
         return settled

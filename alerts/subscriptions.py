@@ -6,18 +6,23 @@ import base64
 import binascii
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 from msgspec import Struct, field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from alerts.notify.groups import Timing
+from alerts.notify.labels import fits, labels_of, matcher_of
+from alerts.notify.quiet import QuietHours
+from alerts.notify.quiet import check as check_quiet
 from opinion.errors import ConfigError, StoreUnavailable
 from opinion.names import Names, digest
-from opinion.records import Alert, AlertStatus, Severity
-from opinion.settings import SubscriptionSetting
+from opinion.records import Alert, Instant, Severity
+from opinion.telling_settings import SubscriptionSetting
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the form, not a secret
 LEAST_SECRET_BYTES = 24
@@ -25,14 +30,21 @@ MOST_SECRET_BYTES = 64
 """Standard Webhooks: a key has 24 to 64 bytes."""
 MOST_KEYS = 2
 """While a key is rotated, the old and the new one both sign."""
+MOST_S = 366 * 86_400
+GROUP_LABELS = ("subject", "subject_kind", "market", "severity", "lane", "story")
+"""Labels that alerts can be grouped by."""
 _RANK = {Severity.WARNING: 0, Severity.HIGH: 1, Severity.CRITICAL: 2}
 
 
 class Match(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which alerts."""
+    """Which alerts. An empty list asks for nothing."""
 
-    subjects: list[str] = field(default_factory=lambda: ["*"])  # globs; any is enough
+    subjects: list[str] = field(default_factory=lambda: ["*"])  # globs of subjects; any is enough
+    watchlist: list[str] = field(default_factory=list)  # tickers or codes, `AAPL`, `600519` or `XSHG:600519`: companies beside those of the globs
     severity_at_least: Severity = Severity.WARNING
+    languages: list[str] = field(default_factory=list)  # some evidence must be in one of these: en, zh
+    kinds: list[str] = field(default_factory=list)  # some evidence must be of one of these kinds: news, flash, filing, social, qa
+    matchers: list[str] = field(default_factory=list)  # conditions on labels, as of silences; all must hold
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
@@ -40,13 +52,30 @@ class Subscription(Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    url: str
-    keys: list[str]  # newest first; never printed
+    url: str = ""  # where the channel goes to, of channels that have an address
+    keys: list[str] = field(default_factory=list)  # of signed webhooks, newest first; never printed
     match: Match = field(default_factory=Match)
     send_resolved: bool = True
     enabled: bool = True
     disabled_reason: str = ""
     channel: str = "webhook"
+    options: dict[str, str] = field(default_factory=dict)  # what the channel asks for; may hold secrets, never printed
+    language: Literal["en", "zh", "both"] = "both"  # what people are told in
+    group_by: list[str] = field(default_factory=list)  # labels; alerts that share their values are told together; empty: each by itself
+    group_wait_s: float = 30.0  # this and the next matter where `group_by` says something
+    group_interval_s: float = 300.0
+    repeat_interval_s: float | None = None  # None: nothing is repeated
+    quiet_hours: QuietHours | None = None
+    rate_per_min: float | None = None  # most messages a minute; None: no limit
+    failing_since: Instant | None = None  # every try since has failed; None: the last one succeeded
+
+    @property
+    def timing(self) -> Timing:
+        """How long its groups wait."""
+        repeat = None if self.repeat_interval_s is None else timedelta(seconds=self.repeat_interval_s)
+        if not self.group_by:
+            return Timing(repeat=repeat)
+        return Timing(wait=timedelta(seconds=self.group_wait_s), interval=timedelta(seconds=self.group_interval_s), repeat=repeat)
 
     def __repr__(self) -> str:
         return f"Subscription(id={self.id!r}, name={self.name!r})"
@@ -82,12 +111,39 @@ def key_bytes(key: str) -> bytes:
 
 
 def matches(subscription: Subscription, alert: Alert) -> bool:
-    """Whether the subscription wants this transition."""
-    if not subscription.enabled or _RANK[alert.severity] < _RANK[subscription.match.severity_at_least]:
+    """Whether the subscription wants this alert, be it on or over."""
+    match = subscription.match
+    if not subscription.enabled or _RANK[alert.severity] < _RANK[match.severity_at_least]:
         return False
-    if alert.status == AlertStatus.RESOLVED and not subscription.send_resolved:
+    if not any(fnmatchcase(alert.subject, glob) for glob in match.subjects) and not _watched(alert.subject, match.watchlist):
         return False
-    return any(fnmatchcase(alert.subject, glob) for glob in subscription.match.subjects)
+    if match.languages and not any(item.lang.partition("-")[0] in match.languages for item in alert.evidence):
+        return False
+    if match.kinds and not any(item.kind in match.kinds for item in alert.evidence):
+        return False
+    return not match.matchers or fits(map(matcher_of, match.matchers), labels_of(alert))
+
+
+def check(subscription: Subscription) -> None:
+    """Raise ConfigError for a subscription that could not work: what it matches, when it is told, how often."""
+    for text in subscription.match.matchers:
+        matcher_of(text)
+    if subscription.quiet_hours is not None:
+        check_quiet(subscription.quiet_hours)
+    positive = {"repeat_interval_s": subscription.repeat_interval_s, "rate_per_min": subscription.rate_per_min, "group_interval_s": subscription.group_interval_s}
+    for name, value in positive.items():
+        if value is not None and not 0 < value < MOST_S:
+            raise ConfigError(f"subscription {subscription.name!r}: {name} must be above 0 and below a year")
+    if not 0 <= subscription.group_wait_s < MOST_S:
+        raise ConfigError(f"subscription {subscription.name!r}: group_wait_s must not be negative")
+    if unknown := [label for label in subscription.group_by if label not in GROUP_LABELS]:
+        raise ConfigError(f"subscription {subscription.name!r}: cannot group by {unknown[0]!r}; known: {', '.join(GROUP_LABELS)}")
+
+
+def _watched(subject: str, watchlist: Sequence[str]) -> bool:
+    kind, _, listing = subject.partition(":")
+    wanted = {item.strip().upper() for item in watchlist}
+    return kind == "entity" and bool({listing.upper(), listing.rpartition(":")[2].upper()} & wanted)
 
 
 def rotated(subscription: Subscription, key: str) -> Subscription:
@@ -97,20 +153,33 @@ def rotated(subscription: Subscription, key: str) -> Subscription:
 
 
 def from_setting(setting: SubscriptionSetting) -> Subscription:
-    """The subscription that a setting describes.
-
-    Errors:
-        ConfigError: its secret is of the wrong form.
-    """
-    key = setting.secret.get_secret_value()
-    key_bytes(key)
+    """The subscription that a setting describes."""
+    quiet = setting.quiet_hours
     return Subscription(
         id=subscription_id(setting.name),
         name=setting.name,
+        channel=setting.channel,
         url=setting.url,
-        keys=[key],
-        match=Match(subjects=list(setting.subjects), severity_at_least=Severity(setting.severity_at_least)),
+        keys=[] if setting.secret is None else [setting.secret.get_secret_value()],
+        options={name: value.get_secret_value() for name, value in setting.options.items()},
+        match=Match(
+            subjects=list(setting.subjects),
+            watchlist=list(setting.watchlist),
+            severity_at_least=Severity(setting.severity_at_least),
+            languages=list(setting.languages),
+            kinds=list(setting.kinds),
+            matchers=list(setting.matchers),
+        ),
         send_resolved=setting.send_resolved,
+        language=setting.language,
+        group_by=list(setting.group_by),
+        group_wait_s=setting.group_wait_s,
+        group_interval_s=setting.group_interval_s,
+        repeat_interval_s=setting.repeat_interval_s,
+        quiet_hours=None
+        if quiet is None
+        else QuietHours(start=quiet.start, end=quiet.end, timezone=quiet.timezone, days=list(quiet.days), wake_for=None if quiet.wake_for == "none" else Severity(quiet.wake_for)),
+        rate_per_min=setting.rate_per_min,
     )
 
 
@@ -164,7 +233,9 @@ class SubscriptionStore:
         if found is not None:
             await self.put(msgspec.structs.replace(found, enabled=False, disabled_reason=reason))
 
-    async def put_settings(self, settings: Sequence[SubscriptionSetting]) -> None:
-        """Add or replace those of the configuration."""
-        for setting in settings:
-            await self.put(from_setting(setting))
+    async def put_configured(self, subscriptions: Sequence[Subscription]) -> None:
+        """Add or replace those of the configuration; one that its receiver's answers disabled stays so while nothing of it changes."""
+        for wanted in subscriptions:
+            held = await self.get(wanted.id)
+            state = wanted if held is None else msgspec.structs.replace(wanted, enabled=held.enabled, disabled_reason=held.disabled_reason, failing_since=held.failing_since)
+            await self.put(state if state == held else wanted)

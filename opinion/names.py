@@ -135,6 +135,21 @@ class Names:
         return f"{self.prefix}subscriptions"
 
     @property
+    def groups(self) -> str:
+        """Hash group key -> alerts that a receiver is told of together, and what it was told."""
+        return f"{self.prefix}groups"
+
+    @property
+    def silences(self) -> str:
+        """Hash silence id -> silence."""
+        return f"{self.prefix}silences"
+
+    @property
+    def acts(self) -> str:
+        """List of what people did to alerts, not taken up by the leader yet."""
+        return f"{self.prefix}acts"
+
+    @property
     def due(self) -> str:
         """Sorted set of delivery ids, by when they are due."""
         return f"{self.prefix}due"

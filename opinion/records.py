@@ -348,6 +348,10 @@ class TransitionReason(StrEnum):
     SCORE_GREW = "score_grew"
     SEVERITY_ROSE = "severity_rose"
     CALM_AGAIN = "calm_again"
+    ACKNOWLEDGED = "acknowledged"
+    ASSIGNED = "assigned"
+    NOTED = "noted"
+    MUTED = "muted"
 
 
 class AlertWindow(Struct, frozen=True, kw_only=True):
@@ -391,6 +395,7 @@ class AlertEvidence(Struct, frozen=True, kw_only=True):
     why: list[str] = field(default_factory=list)  # the words that decided; empty where not computed
     story_id: str = ""
     fetched_at: Instant | None = None
+    kind: str = ""  # DocumentKind; empty of evidence kept by earlier versions
 
 
 class AlertLinks(Struct, frozen=True, kw_only=True):
@@ -398,6 +403,14 @@ class AlertLinks(Struct, frozen=True, kw_only=True):
 
     console: str
     api: str
+
+
+class AlertNote(Struct, frozen=True, kw_only=True):
+    """What somebody wrote on an alert."""
+
+    by: str
+    at: Instant
+    text: str
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -420,7 +433,11 @@ class Alert(Struct, frozen=True, kw_only=True):
     summary: str  # one sentence made of these numbers
     summary_zh: str = ""  # the same in Chinese
     evidence: list[AlertEvidence] = field(default_factory=list)
-    acknowledged_by: str | None = None
+    acknowledged_by: str | None = None  # None: by nobody yet
+    acknowledged_at: Instant | None = None
+    assigned_to: str | None = None
+    notes: list[AlertNote] = field(default_factory=list)  # oldest first
+    muted: bool = False  # nobody is told of it any more until it is over
     links: AlertLinks
     rules_version: str = ""
 
@@ -441,9 +458,12 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """One transition on its way to one subscription."""
 
     delivery_id: str  # also the `webhook-id`: derived from alert_id, sequence, subscription
-    alert_id: str
+    alert_id: str  # of the first, where alerts are told together
     sequence: int
     subscription_id: str
+    channel: str = "webhook"
+    reason: str = ""  # why the receiver is told: NoticeReason
+    alert_ids: list[str] = field(default_factory=list)  # all that it tells of, where they are several
     attempts: int = 0
     created_at: Instant
     due_at: Instant | None = None  # None once settled

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from opinion.clock import Clock, ScaledClock, SystemClock
 from opinion.errors import ConfigError
 from opinion.names import Names, digest
-from opinion.webhook_address import WebhookAddress
+from opinion.telling_settings import InhibitionSetting, QuietHoursSetting, Strict, SubscriptionSetting
 
 PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
@@ -57,11 +57,7 @@ FilePath = Annotated[Path, AfterValidator(_path_at_home)]
 """A path that may begin with `~`, as a shell would take it: neither a file nor a quoted variable has a shell to do it."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Feed(_Strict):
+class Feed(Strict):
     """One source to poll: an RSS, Atom, RDF or JSON feed at an address, or an adapter by its name."""
 
     source: str = Field("feed", description="Adapter: `feed`, or one that `yuqing status --sources` lists.")
@@ -101,18 +97,7 @@ class Feed(_Strict):
         return default if found is None else found.get_secret_value()
 
 
-class SubscriptionSetting(_Strict):
-    """A webhook that is always there, beside those added through the API."""
-
-    name: str = Field(description="Unique name; its id derives from it.")
-    url: WebhookAddress = Field(description="Where alerts are posted: http or https.")
-    secret: SecretStr = Field(description="`whsec_` and base64 of 24 to 64 bytes; signs every message.")
-    subjects: list[str] = Field(default_factory=lambda: ["*"], description="Globs; any match is enough.")
-    severity_at_least: Literal["warning", "high", "critical"] = Field("warning", description="Less severe alerts are not sent.")
-    send_resolved: bool = Field(True, description="Also tell when it is over.")
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """Every setting, with its default, unit and cost."""
 
     kafka: str | None = Field(None, description="Bootstrap servers `host:port,..`; empty: `yuqing up` runs a broker of its own.")
@@ -163,6 +148,7 @@ class Settings(_Strict):
     rules: FilePath | None = Field(None, description="YAML file of detection rules, read again whenever it changes; empty: the built-in ones.")
     tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows; part of every alert's delay.")
     subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
+    inhibit: list[InhibitionSetting] = Field(default_factory=list, description="Alerts that keep others from being told, as in Alertmanager.")
     allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses: whoever may add one then reaches what this machine reaches.")
     console_url: str = Field("", description="Address people reach the alerter at, for links; empty: the API's own.")
 
@@ -200,7 +186,7 @@ class Settings(_Strict):
             return value
         return [({"url": part} if ":" in part or "/" in part else {"source": part}) if isinstance(part, str) else part for part in value]
 
-    @field_validator("agents", "names_files", "subscriptions", mode="before")
+    @field_validator("agents", "names_files", "subscriptions", "inhibit", mode="before")
     @classmethod
     def _lists(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -367,6 +353,6 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         leaf = str(first["loc"][-1])
-        known = [name for kind in (Feed, SubscriptionSetting) for name in kind.model_fields]
+        known = [name for kind in (Feed, SubscriptionSetting, QuietHoursSetting, InhibitionSetting) for name in kind.model_fields]
         return _unknown(leaf, known) + f" (in {where})"
     return f"setting `{where}`: {first['msg'].removeprefix('Value error, ')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 MOST_CHARS = 2000
 
@@ -30,3 +30,18 @@ def with_host(url: str) -> str:
 
 
 WebhookAddress = Annotated[str, Field(pattern=r"^https?://\S+$", max_length=MOST_CHARS), AfterValidator(with_host)]
+_address: TypeAdapter[str] = TypeAdapter(WebhookAddress)
+
+
+def address_or_none(url: str) -> str:
+    """The address, or nothing where nothing was given.
+
+    Errors:
+        ValueError: no http or https address; it is not shown.
+    """
+    if url:
+        try:
+            _address.validate_python(url)
+        except ValidationError:
+            raise ValueError("expected an http or https address with a host and, if any, a port from 1 to 65535") from None
+    return url

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
@@ -42,11 +42,14 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """Heading -> keys under it, in the order of the file. Lists of tables are not here: TOML wants them last, and they head themselves."""
 
-VALUES: dict[str, str] = {
+VALUES: dict[str, Any] = {
     "data_dir": "",  # the default depends on the machine, and the help text says how
     "sources.url": "https://publisher.example/feed.xml",
     "subscriptions.name": "desk",
     "subscriptions.url": "https://desk.example/hook",
+    "inhibit.source": ['severity="critical"'],
+    "inhibit.target": ['severity=~"warning|high"'],
+    "inhibit.equal": ["story"],
     "subscriptions.secret": "whsec_...",  # refused until it is replaced: a key printed here would be everybody's
 }
 """What stands for a default where there is none to show."""
@@ -88,7 +91,7 @@ def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False)
 
 
-def _setting(key: str, field: FieldInfo, *, shown: str | None) -> Iterator[str]:
+def _setting(key: str, field: FieldInfo, *, shown: Any) -> Iterator[str]:
     yield from _comment(" ".join([field.description or "", *_choices(field), *_limits(field)]))
     yield f"#{key} = {toml(field.get_default(call_default_factory=True) if shown is None else shown)}"
 

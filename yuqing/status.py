@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from alerts.channels.channel import checked
 from alerts.detect.rulebook import load_rules
 from alerts.subscriptions import from_setting
 from models.names_table import load_table
@@ -77,8 +78,8 @@ def _read_what_settings_name(settings: Settings) -> None:
     with _blaming("model"):
         _read_model(settings)
     for index, subscription in enumerate(settings.subscriptions):
-        with _blaming(f"subscriptions.{index}.secret"):
-            from_setting(subscription)
+        with _blaming(f"subscriptions.{index}"):
+            checked(from_setting(subscription))
 
 
 def _read_model(settings: Settings) -> None:

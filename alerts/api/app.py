@@ -6,7 +6,6 @@ import hmac
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.api.problem import install
-from alerts.deliver import Deliverer, DeliveryQueue
+from alerts.delivery_queue import DeliveryQueue
+from alerts.notifier import Notifier
+from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import Match, Subscription, SubscriptionStore, key_bytes, new_key, rotated, subscription_id
 from opinion.metrics import exposition
@@ -35,7 +36,8 @@ class Parts:
     alerts: AlertStore
     subscriptions: SubscriptionStore
     queue: DeliveryQueue
-    deliverer: Deliverer
+    notifier: Notifier
+    silences: SilenceStore
     registry: CollectorRegistry
     token: str
     status: Read  # JSON-able state of the pipeline
@@ -167,9 +169,7 @@ def _add_subscriptions(app: FastAPI, parts: Parts, guard: list[Any]) -> None:  #
     @app.post("/api/v1/subscriptions/{wanted}/test", dependencies=guard, status_code=202)
     async def send_test(wanted: str) -> Any:
         held = await _held(wanted)
-        now = datetime.now(UTC)
-        body = msgspec.json.encode({"type": "alert.test", "timestamp": now, "data": {"subscription": held.name, "summary": "This is a test. Nothing has happened."}})
-        return {"delivery_id": await parts.deliverer.enqueue_test(held, nonce=uuid.uuid4().hex, body=body)}
+        return {"delivery_id": await parts.notifier.test(held, nonce=uuid.uuid4().hex)}
 
 
 def _add_deliveries(app: FastAPI, parts: Parts, guard: list[Any]) -> None:

@@ -12,18 +12,22 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from alerts.channels.channel import TIMEOUT_S, Channel, Message, Sender, check_url
+from alerts.notify.groups import Notice, NoticeReason
 from alerts.subscriptions import Subscription, key_bytes
-from opinion.errors import AddressRefused, DeliveryBlocked, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
-from opinion.records import Alert
+from opinion.errors import AddressRefused, ConfigError, DeliveryBlocked, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
 from opinion.retry_after import retry_after_s
 
-TIMEOUT_S = 15.0
-"""Longest try (the specification asks for 15 to 30 s)."""
+NAME = "webhook"
 ABORT = "abort-message"
 
 
-def render(alert: Alert) -> bytes:
-    """The body of a transition: `{"type", "timestamp", "data"}`, under 20 kB."""
+def render(notice: Notice, subscription: Subscription) -> bytes:
+    """The body of a notice of one alert, or of a test: `{"type", "timestamp", "data"}`, under 20 kB."""
+    if notice.reason is NoticeReason.TEST:
+        said = {"subscription": subscription.name, "summary": "This is a test. Nothing has happened."}
+        return msgspec.json.encode({"type": "alert.test", "timestamp": notice.at, "data": said})
+    (alert,) = notice.alerts
     return msgspec.json.encode({"type": f"alert.{alert.status.value}", "timestamp": alert.updated_at, "data": alert})
 
 
@@ -37,7 +41,7 @@ def sign(message_id: str, *, timestamp_s: int, body: bytes, keys: Sequence[str])
     return " ".join("v1," + base64.b64encode(hmac.new(key_bytes(key), content, hashlib.sha256).digest()).decode() for key in keys)
 
 
-async def send(client: httpx.AsyncClient, subscription: Subscription, *, message_id: str, body: bytes, at: datetime) -> None:
+async def send(sender: Sender, subscription: Subscription, message: Message) -> None:
     """Return when the receiver has taken the message (2xx).
 
     Errors (messages name the host only; no path, query or key):
@@ -47,23 +51,23 @@ async def send(client: httpx.AsyncClient, subscription: Subscription, *, message
         DeliveryGone: 410, or the receiver asked to stop this message.
         DeliveryBlocked: the address may not be called.
     """
-    timestamp_s = int(at.timestamp())
+    timestamp_s = int(message.at.timestamp())
     headers = {
         "content-type": "application/json",
         "user-agent": "yuqing-webhook/1",
-        "webhook-id": message_id,
+        "webhook-id": message.id,
         "webhook-timestamp": str(timestamp_s),
-        "webhook-signature": sign(message_id, timestamp_s=timestamp_s, body=body, keys=subscription.keys),
+        "webhook-signature": sign(message.id, timestamp_s=timestamp_s, body=message.body, keys=subscription.keys),
     }
     host = urlsplit(subscription.url).hostname or "?"
     try:
-        async with client.stream("POST", subscription.url, content=body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False) as response:
+        async with sender.client.stream("POST", subscription.url, content=message.body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False) as response:
             status, answer = response.status_code, response.headers
     except AddressRefused as error:
         raise DeliveryBlocked(f"{host} may not be called: it resolves to a private or reserved address") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise DeliveryUnavailable(f"{host} did not answer: {type(error).__name__}") from error
-    refusal = refusal_of(status, answer, host=host, now=at)
+    refusal = refusal_of(status, answer, host=host, now=message.at)
     if refusal is not None:
         raise refusal
 
@@ -82,3 +86,15 @@ def refusal_of(status: int, headers: Mapping[str, str], *, host: str, now: datet
     if status >= 500:
         return DeliveryUnavailable(f"{host} answered {status}")
     return DeliveryRefused(f"{host} answered {status}")
+
+
+def check(subscription: Subscription) -> None:
+    """Raise ConfigError for an address or a key that cannot work."""
+    check_url(subscription)
+    if not subscription.keys:
+        raise ConfigError(f"channel {NAME} needs a key to sign with")
+    for key in subscription.keys:
+        key_bytes(key)
+
+
+CHANNEL = Channel(NAME, render, send, check, combines=False)

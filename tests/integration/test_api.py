@@ -10,7 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from alerts.api.app import Parts, build_api
 from alerts.api.token import ensure_token
-from alerts.deliver import Deliverer, DeliveryQueue
+from alerts.channels.channel import Sender
+from alerts.deliver import Deliverer
+from alerts.delivery_queue import DeliveryQueue
+from alerts.notifier import Notifier
+from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
 from opinion.clock import SystemClock
@@ -35,20 +39,29 @@ async def parts(redis_url: str, names: Names) -> AsyncIterator[Parts]:
     registry = CollectorRegistry()
     clock = SystemClock()
     queue, subscriptions = DeliveryQueue(redis, names, clock=clock), SubscriptionStore(redis, names)
-    async with httpx.AsyncClient(trust_env=False) as client:
-        deliverer = Deliverer(queue, subscriptions, client=client, clock=clock, metrics=AlerterMetrics(registry))
-        yield Parts(
-            alerts=AlertStore(redis, names),
-            subscriptions=subscriptions,
-            queue=queue,
-            deliverer=deliverer,
-            registry=registry,
-            token="hush",
-            status=_nothing,
-            sources=_nothing,
-            ready=lambda: True,
-        )
+    silences = SilenceStore(redis, names, clock=clock)
+    AlerterMetrics(registry)
+    yield Parts(
+        alerts=AlertStore(redis, names),
+        subscriptions=subscriptions,
+        queue=queue,
+        notifier=Notifier(redis, names, queue=queue, subscriptions=subscriptions, silences=silences, inhibitions=[], clock=clock),
+        silences=silences,
+        registry=registry,
+        token="hush",
+        status=_nothing,
+        sources=_nothing,
+        ready=lambda: True,
+    )
     await redis.aclose()
+
+
+async def _deliver(parts: Parts) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        sender = Sender(client, allow_private=True)
+        deliverer = Deliverer(parts.queue, parts.subscriptions, sender=sender, clock=SystemClock(), metrics=AlerterMetrics(CollectorRegistry()))
+        await deliverer.send_due()
+        await deliverer.settle_running()
 
 
 @pytest.fixture
@@ -113,8 +126,7 @@ async def test_subscription_can_be_changed_rotated_tested_removed(api: httpx.Asy
         assert (await api.patch(path, json={"match": {"subjects": ["topic:*"]}}, headers=TOKEN)).json()["match"]["subjects"] == ["topic:*"]
         fresh = (await api.post(f"{path}/rotate", headers=TOKEN)).json()["secret"]
         delivery = (await api.post(f"{path}/test", headers=TOKEN)).json()["delivery_id"]
-        await parts.deliverer.send_due()
-        await parts.deliverer.settle_running()
+        await _deliver(parts)
         assert receiver.received[0].verified_by(made["secret"])
         assert receiver.received[0].verified_by(fresh)
         (row,) = (await api.get("/api/v1/deliveries", params={"outcome": "delivered"}, headers=TOKEN)).json()["deliveries"]

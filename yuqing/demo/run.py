@@ -24,8 +24,9 @@ from opinion.bus import read_all
 from opinion.clock import ScaledClock, SystemClock, monotonic_s
 from opinion.codec import decode
 from opinion.records import ScoredDocument
-from opinion.settings import Feed, Settings, SubscriptionSetting, load_settings
+from opinion.settings import Feed, Settings, load_settings
 from opinion.tasks import end
+from opinion.telling_settings import SubscriptionSetting
 from yuqing.demo.day import COMPANIES, DAY_AT, OUTLETS, Item, bundled_day
 from yuqing.demo.report import checks, delay_s, latency_lines, render_alert, surge_line
 from yuqing.demo.server import Outside, Told

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from alerts.breaker import OPEN_S, OPENS_AFTER, Breaker
 from alerts.channels.webhook import refusal_of, render, sign
 from alerts.deliver import SCHEDULE_S, wait_s
+from alerts.notify.groups import Notice, NoticeReason
 from alerts.subscriptions import Match, Subscription, key_bytes, matches, new_key, rotated, subscription_id
 from opinion.errors import ConfigError, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
 from opinion.records import AlertStatus, Severity
@@ -101,10 +102,8 @@ def test_subscriptions_match_by_subject_and_severity(match: Match, wanted: bool)
     assert matches(subscription(match=match), alert()) is wanted
 
 
-def test_resolutions_and_disabled_receivers_can_be_left_out() -> None:
-    resolved = alert(status=AlertStatus.RESOLVED)
-    assert matches(subscription(), resolved)
-    assert not matches(subscription(send_resolved=False), resolved)
+def test_disabled_receivers_are_left_out() -> None:
+    assert matches(subscription(), alert(status=AlertStatus.RESOLVED))
     assert not matches(subscription(enabled=False), alert())
 
 
@@ -127,7 +126,7 @@ def test_keys_never_print() -> None:
 
 
 def test_body_has_the_contract_s_form() -> None:
-    body = render(alert())
+    body = render(Notice(subscription_id="s", labels={}, reason=NoticeReason.FIRST, alerts=[alert()], at=NOON), subscription())
     assert body.startswith(b'{"type":"alert.firing","timestamp":"2026-11-23T12:00:00Z","data":{')
     assert len(body) < 20_000
 

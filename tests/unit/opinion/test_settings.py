@@ -62,7 +62,7 @@ def test_secrets_never_print() -> None:
 
 def test_wrong_secret_is_not_shown_in_the_error() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_settings({"YUQING_SUBSCRIPTIONS": '[{"name": "desk", "secret": "hush"}]'})
+        load_settings({"YUQING_SUBSCRIPTIONS": '[{"name": "desk", "url": "ftp://hush", "secret": "hush"}]'})
     assert "hush" not in str(caught.value)
 
 

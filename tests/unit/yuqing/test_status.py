@@ -113,7 +113,7 @@ def test_file_that_is_no_toml_is_one_line(command: Command) -> None:
         ({"YUQING_RULES": "missing.yaml"}, "rules"),
         ({"YUQING_MODEL": "missing"}, "model"),
         ({"YUQING_NAMES_FILES": "missing.csv"}, "names_files"),
-        ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace(SECRET, "hush")}, "subscriptions.0.secret"),
+        ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace(SECRET, "hush")}, "subscriptions.0"),
         ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace("https://desk.example", "https://desk.example:hush")}, "subscriptions.0.url"),
         ({"YUQING_SENTIMENT_MODELS": "en=./missing"}, "sentiment_models.en"),
     ],
