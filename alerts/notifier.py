@@ -114,12 +114,20 @@ class Notifier:
         """Look at the groups until cancelled; an unreachable Redis is waited for."""
         while True:
             try:
-                async with self._one:
-                    await self._look(self._clock.now())
+                await self.look()
             except StoreUnavailable as error:
                 log.warning("groups of alerts wait for Redis", error=str(error))
                 await self._sleep(RETRY_S)
             await self._sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Look at the groups that are due.
+
+        Errors:
+            StoreUnavailable (retryable).
+        """
+        async with self._one:
+            await self._look(self._clock.now())
 
     async def test(self, subscription: Subscription, *, nonce: str) -> str:
         """Queue a test message for one subscription, whatever it matches; the id of the delivery.
@@ -141,9 +149,8 @@ class Notifier:
         silences = await self._silences.all()
 
         def kept_back(alert: Alert) -> bool:
-            if alert.status == AlertStatus.RESOLVED:
-                return False
-            return alert.muted or silencing(alert, silences, at=now) is not None or inhibiting(alert, self._firing.values(), self._inhibitions) is not None
+            muted = alert.muted and alert.status != AlertStatus.RESOLVED  # until it is over
+            return muted or silencing(alert, silences, at=now) is not None or inhibiting(alert, self._firing.values(), self._inhibitions) is not None
 
         for group in due:
             subscription = subscriptions.get(group.subscription_id)
