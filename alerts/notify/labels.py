@@ -14,7 +14,7 @@ NAME = "NegativeOpinion"
 """The `alertname` of every alert on a subject's opinion."""
 MOST_PATTERN_CHARS = 200
 
-_FORM = re.compile(r"\s*(?P<label>[A-Za-z_][A-Za-z0-9_]*)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>\"(?:[^\"\\]|\\.)*\"|[^\"\s]*)\s*", re.DOTALL)
+_FORM = re.compile(r"\s*(?P<label>[A-Za-z_][A-Za-z0-9_]*)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>\"(?:[^\"\\]|\\.)*\"|(?![=~])[^\"\s]*)\s*", re.DOTALL)
 _NESTED = re.compile(r"[*+}][^)]*\)\s*[*+{]")
 
 
