@@ -87,6 +87,14 @@ class Detector:
         """Subjects whose alert is on."""
         return {subject: episode.severity for subject, episode in self._episodes.items() if episode.ended_at is None}
 
+    def acted_on(self, alert_id: str) -> int | None:
+        """The sequence of the transition that tells what was done to an alert; None where it is on no more."""
+        episode = next((episode for episode in self._episodes.values() if episode.alert_id == alert_id and episode.ended_at is None), None)
+        if episode is None:
+            return None
+        self._episodes[episode.subject] = msgspec.structs.replace(episode, sequence=episode.sequence + 1)
+        return episode.sequence + 1
+
     def silent(self, at: datetime) -> bool:
         """Whether all sources seem to have fallen silent: then calm means nothing, and no alert ends by it."""
         return self._panes.silent(int(at.timestamp()))

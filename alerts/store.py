@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -12,7 +13,7 @@ from opinion.clock import epoch_ms
 from opinion.codec import decode, encode
 from opinion.errors import StoreUnavailable
 from opinion.names import Names
-from opinion.records import Alert
+from opinion.records import Alert, Marks
 
 KEEP = timedelta(days=30)
 """How long a settled alert can be looked at; the log itself is Kafka."""
@@ -24,6 +25,9 @@ redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'alert', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
+
+
+_marks = msgspec.json.Decoder(Marks)
 
 
 class AlertStore:
@@ -51,10 +55,20 @@ class AlertStore:
     async def get(self, alert_id: str) -> Alert | None:
         """The newest transition of an alert."""
         try:
-            value = await self._redis.hget(self._names.alert(alert_id), "alert")
+            value, marks = cast("list[bytes | None]", await self._redis.hmget(self._names.alert(alert_id), ["alert", "marks"]))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give an alert: {error}") from error
-        return decode(cast("bytes", value), Alert) if value else None
+        if value is None:
+            return None
+        return _marks.decode(marks or b"{}").on(decode(value, Alert))
+
+    async def marks(self, alert_id: str) -> Marks:
+        """What people left on an alert."""
+        try:
+            value = cast("bytes | None", await self._redis.hget(self._names.alert(alert_id), "marks"))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the marks of an alert: {error}") from error
+        return _marks.decode(value or b"{}")
 
     async def newest(self, *, limit: int, status: str | None = None, subject: str | None = None) -> list[Alert]:
         """At most `limit` alerts, those changed last first, of one status or subject where asked."""

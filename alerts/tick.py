@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from alerts.acts import Act, ActStore
 from alerts.compose import choose_evidence, compose
 from alerts.detect.profile import MEMORY_H
 from alerts.detect.rules import HOUR_S
@@ -27,7 +28,7 @@ from opinion.codec import encode
 from opinion.errors import StoreUnavailable
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.records import Alert, AlertLinks, Spike
+from opinion.records import Alert, AlertLinks, AlertStatus, Spike
 from opinion.watermark import Watermark, watermark
 from opinion.windows import PANE_S, WindowStore
 
@@ -62,6 +63,7 @@ class Tick:
         self._detector = Detector(rules.rules)
         self._store = store
         self._alerts = alerts
+        self._acts = ActStore(redis, names, alerts=alerts)
         self._producer = producer
         self._redis = redis
         self._names = names
@@ -105,21 +107,36 @@ class Tick:
             found = await self._watch()
             if found.at is None:
                 return []
+            acts = await self._acts.waiting()
+            written = [alert for act in acts if (alert := await self._acted(act)) is not None]
             await self._read_changes(found.at)
             spikes = self._detector.spikes(found.at, partial=self._clock.speed == 1.0)
             companies = self._detector.explaining(spikes)
             spikes = [await self._with_breadth(spike, companies) for spike in spikes]
-            written = []
-            for transition in self._detector.decide(spikes):
-                alert = await self._composed(transition)
-                await self._producer.send_all(self._names.alerts, [(alert.alert_id.encode(), encode(alert))])
-                await self._alerts.save(alert)
-                self._count(alert)
-                written.append(alert)
+            written += [await self._written(await self._composed(transition)) for transition in self._detector.decide(spikes)]
             standing = standing_of(self._detector, at=found.at, subjects=self._known)
             await self._save(standing)
+            await self._acts.told(len(acts))
             show(self._detector, self._metrics, standing=standing, subjects=self._known, watermark=found)
         return written
+
+    async def _written(self, alert: Alert) -> Alert:
+        """The alert, durable in Kafka before anything else knows of it."""
+        await self._producer.send_all(self._names.alerts, [(alert.alert_id.encode(), encode(alert))])
+        await self._alerts.save(alert)
+        self._count(alert)
+        return alert
+
+    async def _acted(self, act: Act) -> Alert | None:
+        """The transition that tells what somebody did to an alert; None where it is over by now."""
+        known = await self._alerts.get(act.alert_id)
+        sequence = self._detector.acted_on(act.alert_id)
+        if known is None or sequence is None:
+            log.info("an alert that is over was acted on", alert=act.alert_id, act=act.kind.value)
+            return None
+        return await self._written(
+            msgspec.structs.replace(known, sequence=sequence, status=AlertStatus.UPDATED, reason=act.reason, updated_at=act.at, rules_version=self._detector.rules.version)
+        )
 
     def _take_rules(self) -> None:
         """Go on by the rules' file as it is now; wrong ones change nothing."""
@@ -172,7 +189,7 @@ class Tick:
         spike = transition.spike
         candidates = await self._store.evidence(transition.subject, start_at=spike.at - timedelta(seconds=spike.width_s), end_at=spike.at)
         links = AlertLinks(console=f"{self._links}/alerts/{transition.alert_id}", api=f"{self._links}/api/v1/alerts/{transition.alert_id}")
-        return compose(
+        alert = compose(
             transition,
             name=await self._store.subject_name(transition.subject),
             evidence=choose_evidence(candidates[-EVIDENCE_CANDIDATES:]),
@@ -180,6 +197,7 @@ class Tick:
             links=links,
             rules_version=self._detector.rules.version,
         )
+        return (await self._alerts.marks(transition.alert_id)).on(alert)
 
     async def _save(self, standing: Standing) -> None:
         tails = {subject: msgspec.json.encode(tail) for subject, tail in self._detector.own_tails(changed=True).items()}

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 Instant = Annotated[datetime, Meta(tz=True)]
 """An aware instant; on the wire RFC 3339."""
@@ -352,6 +352,7 @@ class TransitionReason(StrEnum):
     ASSIGNED = "assigned"
     NOTED = "noted"
     MUTED = "muted"
+    UNMUTED = "unmuted"
 
 
 class AlertWindow(Struct, frozen=True, kw_only=True):
@@ -440,6 +441,20 @@ class Alert(Struct, frozen=True, kw_only=True):
     muted: bool = False  # nobody is told of it any more until it is over
     links: AlertLinks
     rules_version: str = ""
+
+
+class Marks(Struct, frozen=True, kw_only=True):
+    """What people left on an alert: on every transition that follows."""
+
+    acknowledged_by: str | None = None
+    acknowledged_at: Instant | None = None
+    assigned_to: str | None = None
+    notes: list[AlertNote] = field(default_factory=list)
+    muted: bool = False
+
+    def on(self, alert: Alert) -> Alert:
+        """The alert with these marks."""
+        return structs.replace(alert, **{name: getattr(self, name) for name in self.__struct_fields__})
 
 
 class DeliveryOutcome(StrEnum):

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from alerts.acts import ActKind, ActStore, AlertOver, act_of
 from alerts.detect.rulebook import RuleBook, load_rules
 from alerts.detect.thresholds import block_s
 from alerts.rules_file import RulesFile
@@ -351,3 +352,34 @@ async def test_a_surge_in_number_alone_is_told_by_number_and_usual_number(room: 
     chinese = rf"Huasui Dairy的负面舆情激增：最近{width}分钟的{window.negative}条负面文本（平时约{known}条，为平时的{times}倍），涉及.*个独立报道。"
     assert re.fullmatch(chinese, first.summary_zh)
     assert [decode(value, Alert) for value in await read_all(room.kafka, room.names.alerts)][-len(found) :] == found
+
+
+async def test_what_people_do_to_an_alert_is_seen_at_once_told_next_and_stays_on_it(room: Room) -> None:
+    start = MONDAY + 6 * DAY
+    room.worker.hears([*quiet(DAIRY, days=8), *surge(DAIRY, start)])
+    alerter = await room.alerter()
+    await room.watch(alerter, until=start, every=6 * HOUR)
+    (found,) = await room.watch(alerter, until=start + HOUR, every=10 * MINUTE)
+    alerts = AlertStore(room.redis, room.names)
+    acts = ActStore(room.redis, room.names, alerts=alerts)
+    act = act_of(found[0].alert_id, ActKind.ACKNOWLEDGE, by="ann", at=room.clock.now(), text="looking")
+    for _ in range(2):  # doing it again changes nothing
+        seen = await acts.do(act)
+        assert seen is not None
+        assert (seen.acknowledged_by, [note.text for note in seen.notes], seen.sequence) == ("ann", ["looking"], found[-1].sequence)
+    await acts.do(act_of("al_unknown", ActKind.NOTE, by="ann", at=room.clock.now(), text="lost"))
+    second = await room.alerter()  # another leader takes over in between
+    (told_next,) = await room.watch(second, until=room.clock.now() + MINUTE, every=MINUTE)
+    by_act = [alert for alert in told_next if alert.reason == "acknowledged"]
+    assert [(alert.acknowledged_by, alert.status, alert.sequence - found[-1].sequence) for alert in by_act] == [("ann", "updated", 1)]
+    assert await acts.waiting() == []
+    (rest,) = await room.watch(second, until=start + 12 * HOUR, every=30 * MINUTE)
+    over = next(alert for alert in rest if alert.status == "resolved")
+    assert (over.alert_id, over.acknowledged_by) == (found[0].alert_id, "ann")
+    whole = [decode(value, Alert) for value in await read_all(room.kafka, room.names.alerts)]
+    assert [alert.sequence for alert in whole if alert.alert_id == over.alert_id] == list(range(1, over.sequence + 1))
+    with pytest.raises(AlertOver):
+        await acts.do(act_of(over.alert_id, ActKind.ACKNOWLEDGE, by="bob", at=room.clock.now()))
+    noted = await acts.do(act_of(over.alert_id, ActKind.NOTE, by="bob", at=room.clock.now(), text="was real"))
+    assert noted is not None
+    assert [note.by for note in noted.notes] == ["ann", "bob"]
