@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -19,10 +19,13 @@ from redis.asyncio import Redis
 from alerts.announce import announce
 from alerts.api.app import Parts, build_api
 from alerts.api.token import ensure_token, token_path
+from alerts.archive import Archive
 from alerts.channels.channel import Sender, checked
 from alerts.deliver import Deliverer
 from alerts.delivery_queue import DeliveryQueue
+from alerts.filling import Filling
 from alerts.leader import Leadership
+from alerts.live import Live
 from alerts.notifier import Notifier
 from alerts.notify.silences import inhibitions_of
 from alerts.rules_file import RulesFile
@@ -71,6 +74,8 @@ class Alerter:
         self._deliverer = Deliverer(self._queue, self._subscriptions, sender=Sender(client, allow_private=settings.allow_private_webhooks), clock=wall, metrics=self._metrics)
         self._notifier = Notifier(redis, names, queue=self._queue, subscriptions=self._subscriptions, silences=self._silences, inhibitions=inhibitions_of(settings), clock=wall)
         self._leadership = Leadership(redis, names)
+        self._live = Live()
+        self._archive = Archive(settings.data_dir / "documents.db", keep=timedelta(days=settings.archive_days))
         self._tick_s = settings.tick_interval_s if clock.speed == 1.0 else REPLAY_TICK_S
         self._tick = Tick(
             RulesFile(settings.rules),
@@ -96,12 +101,16 @@ class Alerter:
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
         try:
             await self._prepare()
-            await together([("tick", self._lead()), ("api-watch", _fail_with(serving))])
+            works = [("tick", self._lead()), ("api-watch", _fail_with(serving)), ("live", self._hear())]
+            if self._settings.archive_days:
+                works.append(("archive", self._filling().run()))
+            await together(works)
         finally:
             server.should_exit = True
             await self._leadership.release()
             await self._producer.stop()
             await asyncio.gather(serving, return_exceptions=True)
+            self._archive.close()
 
     async def _prepare(self) -> None:
         await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
@@ -148,6 +157,13 @@ class Alerter:
                 await asyncio.sleep(self._tick_s)
         finally:
             await end(*work)
+
+    async def _hear(self) -> None:
+        await self._live.run(self._kafka, self._settings.names.alerts)
+
+    def _filling(self) -> Filling:
+        settings = self._settings
+        return Filling(self._kafka, settings.names.scored, partitions=settings.partitions, archive=self._archive, clock=settings.clock(), heard=self._live.heard)
 
     async def _announce(self) -> None:
         await announce(self._kafka, self._settings.names, enqueue=self._notifier.take)

@@ -146,6 +146,7 @@ class Settings(Strict):
     allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
     rules: FilePath | None = Field(None, description="YAML file of detection rules, read again whenever it changes; empty: the built-in ones.")
+    archive_days: float = Field(14, ge=0, le=3650, description="Days for which the alerter keeps judged documents for people to look at, 2 kB each on disk; 0: not at all.")
     tick_interval_s: float = Field(5, gt=0, description="Seconds between two looks at the windows; part of every alert's delay.")
     subscriptions: list[SubscriptionSetting] = Field(default_factory=list, description="Webhooks that are always subscribed.")
     inhibit: list[InhibitionSetting] = Field(default_factory=list, description="Alerts that keep others from being told, as in Alertmanager.")

@@ -36,7 +36,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "session_timeout_s",
     ),
     "Scraper": ("poll_interval_s", "fetch_deadline_s", "max_body_bytes", "user_agent", "drop_dir", "drop_fields", "allow_private_sources"),
-    "Detection and alerts": ("rules", "tick_interval_s", "allow_private_webhooks", "console_url"),
+    "Detection and alerts": ("rules", "tick_interval_s", "archive_days", "allow_private_webhooks", "console_url"),
     "API, metrics, logs": ("api_host", "api_port", "api_token", "scraper_port", "worker_port", "log_level"),
     "Replays": ("clock_starts_at", "clock_wall_at", "clock_speed"),
 }
