@@ -16,8 +16,11 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from alerts.acts import ActStore
 from alerts.announce import announce
-from alerts.api.app import Parts, build_api
+from alerts.api.access import Access
+from alerts.api.app import build_api
+from alerts.api.parts import Parts
 from alerts.api.token import ensure_token, token_path
 from alerts.archive import Archive
 from alerts.channels.channel import Sender, checked
@@ -169,17 +172,26 @@ class Alerter:
         await announce(self._kafka, self._settings.names, enqueue=self._notifier.take)
 
     def _server(self) -> uvicorn.Server:
+        settings, wall = self._settings, SystemClock()
         parts = Parts(
             alerts=self._alerts,
+            acts=ActStore(self._redis, settings.names, alerts=self._alerts),
+            archive=self._archive,
+            live=self._live,
             subscriptions=self._subscriptions,
+            silences=self._silences,
             queue=self._queue,
             notifier=self._notifier,
-            silences=self._silences,
+            windows=self._store,
+            redis=self._redis,
+            names=settings.names,
             registry=self._registry,
-            token=ensure_token(self._settings),
+            access=Access(ensure_token(settings), settings.api_tokens, rate_per_min=settings.api_rate_per_min),
             status=self._status,
             sources=self._sources,
             ready=lambda: self._ticked,
+            clock=settings.clock(),
+            wall=wall,
         )
         configuration = uvicorn.Config(
             build_api(parts), host=self._settings.api_host, port=self._settings.api_port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2

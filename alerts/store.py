@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import cast
 
 import msgspec
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -18,6 +20,12 @@ from opinion.records import Alert, Marks
 KEEP = timedelta(days=30)
 """How long a settled alert can be looked at; the log itself is Kafka."""
 
+CHUNK = 200
+"""Alerts that are read at a time while a page is filled."""
+
+Place = tuple[int, str]
+"""When an alert last changed (epoch milliseconds), and its id."""
+
 _SAVE = """
 local held = redis.call('HGET', KEYS[1], 'sequence')
 if held and tonumber(held) >= tonumber(ARGV[1]) then return 0 end
@@ -28,6 +36,22 @@ return 1
 
 
 _marks = msgspec.json.Decoder(Marks)
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which alerts; what is None does not matter."""
+
+    statuses: frozenset[str] | None = None
+    subject: str | None = None
+    severity: str | None = None
+    since: datetime | None = None  # changed since
+    before: Place | None = None  # the last one seen: those changed earlier follow
+    limit: int = 50
+
+    def fits(self, alert: Alert) -> bool:
+        """Whether an alert is wanted."""
+        status = self.statuses is None or alert.status.value in self.statuses
+        return status and self.subject in {None, alert.subject} and self.severity in {None, alert.severity.value}
 
 
 class AlertStore:
@@ -70,17 +94,42 @@ class AlertStore:
             raise StoreUnavailable(f"Redis did not give the marks of an alert: {error}") from error
         return _marks.decode(value or b"{}")
 
+    async def page(self, wanted: Wanted) -> list[tuple[Place, Alert]]:
+        """The alerts that are wanted, those changed last first, each with its place in the list."""
+        found: list[tuple[Place, Alert]] = []
+        before = wanted.before
+        while len(found) < wanted.limit:
+            rows = await self._listed(before, since=wanted.since)
+            for place, alert in zip(rows, await self._get_all([alert_id for _, alert_id in rows]), strict=True):
+                if alert is not None and wanted.fits(alert):
+                    found.append((place, alert))
+            if len(rows) < CHUNK:
+                break
+            before = rows[-1]
+        return found[: wanted.limit]
+
     async def newest(self, *, limit: int, status: str | None = None, subject: str | None = None) -> list[Alert]:
         """At most `limit` alerts, those changed last first, of one status or subject where asked."""
+        wanted = Wanted(limit=limit, statuses=frozenset({status}) if status else None, subject=subject)
+        return [alert for _, alert in await self.page(wanted)]
+
+    async def _listed(self, before: Place | None, *, since: datetime | None) -> list[Place]:
+        """Places after one, newest first; those of the same instant by falling id, as Redis has them."""
+        top, low = "+inf" if before is None else str(before[0]), "-inf" if since is None else str(epoch_ms(since))
         try:
-            ids = cast("list[bytes]", await self._redis.zrevrange(self._names.alerts_index, 0, -1))
+            skipped = 0 if before is None else await self._redis.zcount(self._names.alerts_index, top, top)
+            rows = cast("list[tuple[bytes, float]]", await self._redis.zrevrangebyscore(self._names.alerts_index, top, low, withscores=True, start=0, num=CHUNK + skipped))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not list alerts: {error}") from error
-        found: list[Alert] = []
-        for alert_id in ids:
-            alert = await self.get(alert_id.decode())
-            if alert is not None and status in {None, alert.status.value} and subject in {None, alert.subject}:
-                found.append(alert)
-            if len(found) == limit:
-                break
-        return found
+        places = [(int(score), alert_id.decode()) for alert_id, score in rows]
+        return [place for place in places if before is None or place < before][:CHUNK]
+
+    async def _get_all(self, alert_ids: Sequence[str]) -> list[Alert | None]:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for alert_id in alert_ids:
+                    pipe.hmget(self._names.alert(alert_id), ["alert", "marks"])
+                rows = cast("list[list[bytes | None]]", await pipe.execute())
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give alerts: {error}") from error
+        return [None if value is None else _marks.decode(marks or b"{}").on(decode(value, Alert)) for value, marks in rows]

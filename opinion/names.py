@@ -149,6 +149,15 @@ class Names:
         """List of what people did to alerts, not taken up by the leader yet."""
         return f"{self.prefix}acts"
 
+    def idempotency(self, key: str) -> str:
+        """The answer to a request that may be sent again."""
+        return f"{self.prefix}once:{key}"
+
+    @property
+    def feedback(self) -> str:
+        """List of what people said of alerts and judgements, newest last."""
+        return f"{self.prefix}feedback"
+
     @property
     def due(self) -> str:
         """Sorted set of delivery ids, by when they are due."""

@@ -487,6 +487,30 @@ class Delivery(Struct, frozen=True, kw_only=True):
     settled_at: Instant | None = None
 
 
+class FeedbackVerdict(StrEnum):
+    """What somebody says of an alert or of a judgement."""
+
+    TRUE = "true"
+    FALSE = "false"
+    DUPLICATE = "duplicate"
+    WRONG_ENTITY = "wrong_entity"
+    WRONG_SENTIMENT = "wrong_sentiment"
+    WRONG_TOPIC = "wrong_topic"
+
+
+class Feedback(Struct, frozen=True, kw_only=True):
+    """It, with who said it and when."""
+
+    alert_id: str | None = None  # this or the next
+    doc_id: str | None = None
+    subscription_id: str | None = None  # through which receiver the alert came
+    verdict: FeedbackVerdict
+    correct: str | None = None  # what it should have been; None: not said
+    by: str
+    note: str = ""
+    at: Instant
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that could not be worked on. Kafka `yuqing.dead.v1`, key `topic/partition/offset`."""
 

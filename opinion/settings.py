@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, SecretStr,
 from opinion.clock import Clock, ScaledClock, SystemClock
 from opinion.errors import ConfigError
 from opinion.names import Names, digest
-from opinion.telling_settings import InhibitionSetting, QuietHoursSetting, Strict, SubscriptionSetting
+from opinion.telling_settings import InhibitionSetting, QuietHoursSetting, Strict, SubscriptionSetting, TokenSetting
 
 PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
@@ -156,6 +156,8 @@ class Settings(Strict):
     api_host: str = Field("127.0.0.1", description="Address the alerter's API, and every /metrics, listens on.")
     api_port: int = Field(8600, ge=0, le=65535, description="Port of the alerter: API, console, metrics.")
     api_token: SecretStr | None = Field(None, description="Bearer token of the API; empty: made at first start, kept in the data directory.")
+    api_tokens: list[TokenSetting] = Field(default_factory=list, description="Tokens beside `api_token`, which may do everything.")
+    api_rate_per_min: int = Field(600, ge=1, description="Most requests a minute of one token; more are answered 429.")
     scraper_port: int = Field(8601, ge=0, le=65535, description="Port of the scraper's metrics.")
     worker_port: int = Field(8602, ge=0, le=65535, description="Port of the first worker's metrics; further workers count up.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line that is written.")
@@ -187,7 +189,7 @@ class Settings(Strict):
             return value
         return [({"url": part} if ":" in part or "/" in part else {"source": part}) if isinstance(part, str) else part for part in value]
 
-    @field_validator("agents", "names_files", "subscriptions", "inhibit", mode="before")
+    @field_validator("agents", "names_files", "subscriptions", "inhibit", "api_tokens", mode="before")
     @classmethod
     def _lists(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -354,6 +356,6 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         leaf = str(first["loc"][-1])
-        known = [name for kind in (Feed, SubscriptionSetting, QuietHoursSetting, InhibitionSetting) for name in kind.model_fields]
+        known = [name for kind in (Feed, SubscriptionSetting, QuietHoursSetting, InhibitionSetting, TokenSetting) for name in kind.model_fields]
         return _unknown(leaf, known) + f" (in {where})"
     return f"setting `{where}`: {first['msg'].removeprefix('Value error, ')}"

@@ -55,3 +55,11 @@ class InhibitionSetting(Strict):
     source: list[str] = Field(min_length=1, description='Conditions, all must hold, e.g. `subject_kind="entity"`.')
     target: list[str] = Field(min_length=1, description='Conditions, all must hold, e.g. `severity="warning"`.')
     equal: list[str] = Field(default_factory=list, description="Labels whose values must be the same.")
+
+
+class TokenSetting(Strict):
+    """A bearer token of the API for somebody who is not to do everything."""
+
+    name: str = Field(min_length=1, max_length=100, description="Who has it: shown where they act.")
+    token: SecretStr = Field(min_length=16, description="At least 16 characters.")
+    scope: Literal["read", "operate", "admin"] = Field("read", description="read: look; operate: also acknowledge, silence, test, retry; admin: also subscriptions.")

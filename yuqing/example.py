@@ -37,7 +37,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Scraper": ("poll_interval_s", "fetch_deadline_s", "max_body_bytes", "user_agent", "drop_dir", "drop_fields", "allow_private_sources"),
     "Detection and alerts": ("rules", "tick_interval_s", "archive_days", "allow_private_webhooks", "console_url"),
-    "API, metrics, logs": ("api_host", "api_port", "api_token", "scraper_port", "worker_port", "log_level"),
+    "API, metrics, logs": ("api_host", "api_port", "api_token", "api_rate_per_min", "scraper_port", "worker_port", "log_level"),
     "Replays": ("clock_starts_at", "clock_wall_at", "clock_speed"),
 }
 """Heading -> keys under it, in the order of the file. Lists of tables are not here: TOML wants them last, and they head themselves."""
@@ -47,6 +47,8 @@ VALUES: dict[str, Any] = {
     "sources.url": "https://publisher.example/feed.xml",
     "subscriptions.name": "desk",
     "subscriptions.url": "https://desk.example/hook",
+    "api_tokens.name": "analyst",
+    "api_tokens.token": "at least 16 characters",
     "inhibit.source": ['severity="critical"'],
     "inhibit.target": ['severity=~"warning|high"'],
     "inhibit.equal": ["story"],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from opinion.errors import ConfigError, YuqingError
@@ -17,8 +20,25 @@ def problem(status: int, title: str, detail: str) -> JSONResponse:
     return JSONResponse({"type": "about:blank", "title": title, "status": status, "detail": detail}, status_code=status, media_type=PROBLEM)
 
 
+class Problem(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
 def install(app: FastAPI) -> None:
-    """Make every error of the application a problem document."""
+    """Make every error of the application a problem document, and say so in its description."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        found = describe()
+        found["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return found
+
+    app.openapi = described  # type: ignore[method-assign]
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
-from alerts.api.app import Parts, build_api
+from alerts.acts import ActStore
+from alerts.api.access import Access
+from alerts.api.app import build_api
+from alerts.api.parts import Parts
 from alerts.api.token import ensure_token
+from alerts.archive import Archive
 from alerts.channels.channel import Sender
 from alerts.deliver import Deliverer
 from alerts.delivery_queue import DeliveryQueue
+from alerts.live import Live
 from alerts.notifier import Notifier
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
@@ -22,6 +29,8 @@ from opinion.metrics import AlerterMetrics
 from opinion.names import Names
 from opinion.redis_client import connect
 from opinion.settings import Settings
+from opinion.telling_settings import TokenSetting
+from opinion.windows import WindowStore
 from tests.support.receiver import Receiver
 from tests.support.records import alert
 
@@ -34,25 +43,36 @@ async def _nothing() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def parts(redis_url: str, names: Names) -> AsyncIterator[Parts]:
+async def parts(redis_url: str, names: Names, tmp_path: Path) -> AsyncIterator[Parts]:
     redis = connect(redis_url)
     registry = CollectorRegistry()
     clock = SystemClock()
     queue, subscriptions = DeliveryQueue(redis, names, clock=clock), SubscriptionStore(redis, names)
     silences = SilenceStore(redis, names, clock=clock)
     AlerterMetrics(registry)
+    alerts, archive = AlertStore(redis, names), Archive(tmp_path / "documents.db", keep=timedelta(days=30))
+    await archive.open()
     yield Parts(
-        alerts=AlertStore(redis, names),
+        alerts=alerts,
+        acts=ActStore(redis, names, alerts=alerts),
+        archive=archive,
+        live=Live(),
+        windows=WindowStore(redis, names),
+        redis=redis,
+        names=names,
+        clock=clock,
+        wall=clock,
         subscriptions=subscriptions,
         queue=queue,
         notifier=Notifier(redis, names, queue=queue, subscriptions=subscriptions, silences=silences, inhibitions=[], clock=clock),
         silences=silences,
         registry=registry,
-        token="hush",
+        access=Access("hush", [TokenSetting(name=scope, token=SecretStr(f"hush-hush-hush-{scope}"), scope=scope) for scope in ("read", "operate")]),
         status=_nothing,
         sources=_nothing,
         ready=lambda: True,
     )
+    archive.close()
     await redis.aclose()
 
 

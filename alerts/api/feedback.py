@@ -1,0 +1,72 @@
+"""What people say of alerts and judgements: kept for those who improve the rules and the model."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import msgspec
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+from redis.exceptions import RedisError
+
+from alerts.acts import MOST_NAME_CHARS, MOST_TEXT_CHARS
+from alerts.api.access import Operator, Reader
+from alerts.api.idempotency import IdempotentRoute
+from alerts.api.paging import Limit
+from alerts.api.parts import Parts
+from opinion.errors import StoreUnavailable
+from opinion.records import Feedback, FeedbackVerdict
+
+router = APIRouter(prefix="/api/v1/feedback", tags=["feedback"], route_class=IdempotentRoute)
+
+MOST_KEPT = 100_000
+
+
+class FeedbackBody(BaseModel):
+    """What somebody says."""
+
+    model_config = ConfigDict(extra="forbid")
+    alert_id: str | None = Field(None, max_length=100)
+    doc_id: str | None = Field(None, max_length=200)
+    subscription: str | None = Field(None, max_length=100, description="Through which receiver it came: its ranking learns from it.")
+    verdict: FeedbackVerdict
+    correct: str | None = Field(None, max_length=200, description="What it should have been: a sentiment, a topic, an entity.")
+    by: str | None = Field(None, max_length=MOST_NAME_CHARS, description="Who; the name of the token where nobody is named.")
+    note: str = Field("", max_length=MOST_TEXT_CHARS)
+
+
+@router.post("", status_code=201)
+async def give(request: Request, caller: Operator, body: FeedbackBody) -> Any:
+    """Say whether an alert was right, or what a judgement should have been."""
+    parts: Parts = request.app.state.parts
+    if (body.alert_id is None) == (body.doc_id is None):
+        raise HTTPException(422, "name either an alert_id or a doc_id")
+    if body.alert_id is not None and await parts.alerts.get(body.alert_id) is None:
+        raise HTTPException(404, f"no alert {body.alert_id}")
+    if body.doc_id is not None and await parts.archive.get(body.doc_id) is None:
+        raise HTTPException(404, f"no document {body.doc_id}")
+    said = Feedback(
+        alert_id=body.alert_id, doc_id=body.doc_id, subscription_id=body.subscription, verdict=body.verdict, correct=body.correct,
+        by=(body.by or "").strip() or caller.name, note=body.note, at=parts.wall.now(),
+    )  # fmt: skip
+    try:
+        async with parts.redis.pipeline(transaction=True) as pipe:
+            pipe.rpush(parts.names.feedback, msgspec.json.encode(said))
+            pipe.ltrim(parts.names.feedback, -MOST_KEPT, -1)
+            await pipe.execute()
+    except RedisError as error:
+        raise StoreUnavailable(f"Redis did not take what was said: {error}") from error
+    return msgspec.to_builtins(said)
+
+
+@router.get("")
+async def list_feedback(request: Request, _: Reader, limit: Limit = 50, verdict: FeedbackVerdict | None = None, order: Literal["newest", "oldest"] = "newest") -> Any:
+    """What was said."""
+    parts: Parts = request.app.state.parts
+    try:
+        rows = cast("list[bytes]", await parts.redis.lrange(parts.names.feedback, 0, -1))
+    except RedisError as error:
+        raise StoreUnavailable(f"Redis did not say what was said: {error}") from error
+    found = [item for row in rows if verdict in {None, (item := msgspec.json.decode(row, type=Feedback)).verdict}]
+    chosen = found[::-1][:limit] if order == "newest" else found[:limit]
+    return {"feedback": msgspec.to_builtins(chosen)}
