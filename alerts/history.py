@@ -15,13 +15,14 @@ MINUTES_KEPT = timedelta(days=8)
 STEPS_S = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86_400)
 
 
-def step_of(length: timedelta) -> int:
-    """The finest usual step, in seconds, that gives at most FEW_POINTS points.
+def step_of(length: timedelta, *, points: int = FEW_POINTS) -> int:
+    """The finest usual step, in seconds, that gives at most so many points.
 
     >>> step_of(timedelta(hours=8)), step_of(timedelta(days=30))
     (60, 10800)
     """
-    return next((step_s for step_s in STEPS_S if length.total_seconds() / step_s <= FEW_POINTS), STEPS_S[-1])
+    found = next((step_s for step_s in STEPS_S if length.total_seconds() / step_s <= points), None)
+    return found or -(-int(length.total_seconds()) // (points * STEPS_S[-1])) * STEPS_S[-1]
 
 
 async def history(windows: WindowStore, subject: str, *, since: datetime, until: datetime, step_s: int, now: datetime) -> list[dict[str, Any]]:

@@ -22,12 +22,8 @@ router = APIRouter(prefix="/api/v1/feedback", tags=["feedback"], route_class=Ide
 MOST_KEPT = 100_000
 
 
-class FeedbackBody(BaseModel):
-    """What somebody says."""
-
+class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    alert_id: str | None = Field(None, max_length=100)
-    doc_id: str | None = Field(None, max_length=200)
     subscription: str | None = Field(None, max_length=100, description="Through which receiver it came: its ranking learns from it.")
     verdict: FeedbackVerdict
     correct: str | None = Field(None, max_length=200, description="What it should have been: a sentiment, a topic, an entity.")
@@ -35,12 +31,24 @@ class FeedbackBody(BaseModel):
     note: str = Field("", max_length=MOST_TEXT_CHARS)
 
 
+class AlertFeedback(_Body):
+    """What somebody says of an alert."""
+
+    alert_id: str = Field(max_length=100)
+    doc_id: None = None
+
+
+class DocumentFeedback(_Body):
+    """What somebody says of the judgement of a document, be it seen in an alert or not."""
+
+    doc_id: str = Field(max_length=200)
+    alert_id: str | None = Field(None, max_length=100)
+
+
 @router.post("", status_code=201)
-async def give(request: Request, caller: Operator, body: FeedbackBody) -> Any:
+async def give(request: Request, caller: Operator, body: AlertFeedback | DocumentFeedback) -> Any:
     """Say whether an alert was right, or what a judgement should have been."""
     parts: Parts = request.app.state.parts
-    if (body.alert_id is None) == (body.doc_id is None):
-        raise HTTPException(422, "name either an alert_id or a doc_id")
     if body.alert_id is not None and await parts.alerts.get(body.alert_id) is None:
         raise HTTPException(404, f"no alert {body.alert_id}")
     if body.doc_id is not None and await parts.archive.get(body.doc_id) is None:

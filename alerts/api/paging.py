@@ -27,10 +27,10 @@ def cursor_of(place: object) -> str:
 
 
 def place_of(cursor: str | None, kind: type[T]) -> T | None:
-    """The place of a cursor; a 422 for one that we never gave."""
+    """The place of a cursor; a 404 for one that we never gave."""
     if cursor is None:
         return None
     try:
         return msgspec.json.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True), type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise HTTPException(422, "cursor: not one of ours") from error
+        raise HTTPException(404, "no page begins at this cursor") from error

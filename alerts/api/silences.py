@@ -26,8 +26,8 @@ class SilenceBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     matchers: list[Annotated[str, Field(max_length=400)]] = Field(min_length=1, max_length=MOST_MATCHERS, description='Conditions, all must hold, e.g. `subject="topic:Macro"`.')
     starts_at: AwareDatetime | None = Field(None, description="Now where it is not named.")
-    ends_at: AwareDatetime | None = Field(None, description="This, or `duration_s`.")
-    duration_s: float | None = Field(None, gt=0, le=LONGEST_S)
+    ends_at: AwareDatetime | None = Field(None, description="`duration_s` after its start where it is not named.")
+    duration_s: float = Field(3600, gt=0, le=LONGEST_S)
     author: str | None = Field(None, max_length=MOST_NAME_CHARS, description="The name of the token where nobody is named.")
     comment: str = Field("", max_length=MOST_COMMENT_CHARS)
 
@@ -46,12 +46,12 @@ async def add_silence(request: Request, caller: Operator, body: SilenceBody) -> 
     parts: Parts = request.app.state.parts
     now = parts.wall.now()
     starts_at = body.starts_at or now
-    if (body.ends_at is None) == (body.duration_s is None):
-        raise HTTPException(422, "name either ends_at or duration_s")
     try:
-        ends_at = body.ends_at or starts_at + timedelta(seconds=body.duration_s or 0)
+        ends_at = body.ends_at or starts_at + timedelta(seconds=body.duration_s)
     except OverflowError as error:
-        raise HTTPException(422, "ends_at: beyond the calendar") from error
+        raise HTTPException(409, "ends_at: beyond the calendar") from error
+    if ends_at <= max(starts_at, now):
+        raise HTTPException(409, "ends_at: before it begins, or past")
     silence = silence_of(matchers=body.matchers, starts_at=starts_at, ends_at=ends_at, author=body.author or caller.name, comment=body.comment, now=now)
     await parts.silences.put(silence)
     return _shown(silence, parts)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime
 from redis.exceptions import RedisError
 
 from alerts.api.access import Reader
 from alerts.api.paging import Cursor, Limit, cursor_of, place_of
 from alerts.api.parts import Parts
-from alerts.history import MOST_POINTS, history, step_of
+from alerts.history import FEW_POINTS, MOST_POINTS, history, step_of
 from alerts.store import Wanted
 from opinion.errors import StoreUnavailable
 
@@ -63,15 +63,14 @@ async def show_windows(
     until: Annotated[AwareDatetime | None, Query(alias="to", description="Not included; now where it is not named.")] = None,
     step: Annotated[int | None, Query(ge=60, le=86_400, description="Seconds; the finest that gives at most 500 points where it is not named.")] = None,
 ) -> Any:
-    """Totals and negatives of a subject over time; steps that hold nothing are there with zeros."""
+    """Totals and negatives of a subject over time; steps that hold nothing are there with zeros.
+
+    A step that would give more than 5,000 points is made longer: `step_s` says what it became.
+    """
     parts: Parts = request.app.state.parts
     to = until or parts.clock.now()
     start = since or to - DAY
-    if start >= to:
-        raise HTTPException(422, "from: must be before `to`")
-    step_s = step or step_of(to - start)
-    if (to - start).total_seconds() / step_s > MOST_POINTS:
-        raise HTTPException(422, f"step: so fine a one gives more than {MOST_POINTS} points")
+    step_s = max(step or 0, step_of(to - start, points=MOST_POINTS if step else FEW_POINTS))
     points = await history(parts.windows, subject, since=start, until=to, step_s=step_s, now=parts.clock.now())
     name = await parts.windows.subject_name(subject)
     return {"subject": subject, "name": name, "step_s": step_s, "windows": points}

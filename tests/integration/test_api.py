@@ -1,79 +1,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 
-from alerts.acts import ActStore
-from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from alerts.api.token import ensure_token
-from alerts.archive import Archive
 from alerts.channels.channel import Sender
 from alerts.deliver import Deliverer
-from alerts.delivery_queue import DeliveryQueue
-from alerts.live import Live
-from alerts.notifier import Notifier
-from alerts.silence_store import SilenceStore
-from alerts.store import AlertStore
-from alerts.subscriptions import SubscriptionStore
 from opinion.clock import SystemClock
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.redis_client import connect
 from opinion.settings import Settings
-from opinion.telling_settings import TokenSetting
-from opinion.windows import WindowStore
+from tests.support.api import api_parts, bearer
 from tests.support.receiver import Receiver
 from tests.support.records import alert
 
 pytestmark = pytest.mark.integration
-TOKEN = {"authorization": "Bearer hush"}
-
-
-async def _nothing() -> dict[str, Any]:
-    return {}
+TOKEN = bearer()
 
 
 @pytest.fixture
 async def parts(redis_url: str, names: Names, tmp_path: Path) -> AsyncIterator[Parts]:
-    redis = connect(redis_url)
-    registry = CollectorRegistry()
-    clock = SystemClock()
-    queue, subscriptions = DeliveryQueue(redis, names, clock=clock), SubscriptionStore(redis, names)
-    silences = SilenceStore(redis, names, clock=clock)
-    AlerterMetrics(registry)
-    alerts, archive = AlertStore(redis, names), Archive(tmp_path / "documents.db", keep=timedelta(days=30))
-    await archive.open()
-    yield Parts(
-        alerts=alerts,
-        acts=ActStore(redis, names, alerts=alerts),
-        archive=archive,
-        live=Live(),
-        windows=WindowStore(redis, names),
-        redis=redis,
-        names=names,
-        clock=clock,
-        wall=clock,
-        subscriptions=subscriptions,
-        queue=queue,
-        notifier=Notifier(redis, names, queue=queue, subscriptions=subscriptions, silences=silences, inhibitions=[], clock=clock),
-        silences=silences,
-        registry=registry,
-        access=Access("hush", [TokenSetting(name=scope, token=SecretStr(f"hush-hush-hush-{scope}"), scope=scope) for scope in ("read", "operate")]),
-        status=_nothing,
-        sources=_nothing,
-        ready=lambda: True,
-    )
-    archive.close()
-    await redis.aclose()
+    async with api_parts(redis_url, names, tmp_path) as found:
+        yield found
 
 
 async def _deliver(parts: Parts) -> None:
