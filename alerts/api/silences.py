@@ -14,17 +14,23 @@ from alerts.api.access import Operator, Reader
 from alerts.api.idempotency import IdempotentRoute
 from alerts.api.parts import Parts
 from alerts.notify.silences import MOST_COMMENT_CHARS, MOST_MATCHERS, Silence, silence_of
+from opinion.errors import ConfigError
 
 router = APIRouter(prefix="/api/v1/silences", tags=["silences"], route_class=IdempotentRoute)
 
 LONGEST_S = 366 * 86_400
+MATCHER = r'^[A-Za-z_][A-Za-z0-9_]* ?(=~|!~|!=|=) ?("([^"\\]|\\.)*"|[^"\s=~][^"\s]*)$'
+"""The form of alerts/notify/labels.py as a schema can say it."""
+
+
+Matcher = Annotated[str, Field(max_length=400, pattern=MATCHER)]
 
 
 class SilenceBody(BaseModel):
     """A new silence."""
 
     model_config = ConfigDict(extra="forbid")
-    matchers: list[Annotated[str, Field(max_length=400)]] = Field(min_length=1, max_length=MOST_MATCHERS, description='Conditions, all must hold, e.g. `subject="topic:Macro"`.')
+    matchers: list[Matcher] = Field(min_length=1, max_length=MOST_MATCHERS, description='Conditions, all must hold, e.g. `subject="topic:Macro"`.')
     starts_at: AwareDatetime | None = Field(None, description="Now where it is not named.")
     ends_at: AwareDatetime | None = Field(None, description="`duration_s` after its start where it is not named.")
     duration_s: float = Field(3600, gt=0, le=LONGEST_S)
@@ -52,7 +58,11 @@ async def add_silence(request: Request, caller: Operator, body: SilenceBody) -> 
         raise HTTPException(409, "ends_at: beyond the calendar") from error
     if ends_at <= max(starts_at, now):
         raise HTTPException(409, "ends_at: before it begins, or past")
-    silence = silence_of(matchers=body.matchers, starts_at=starts_at, ends_at=ends_at, author=body.author or caller.name, comment=body.comment, now=now)
+    author = (body.author or "").strip() or caller.name
+    try:
+        silence = silence_of(matchers=body.matchers, starts_at=starts_at, ends_at=ends_at, author=author, comment=body.comment, now=now)
+    except ConfigError as error:  # of the right form, but a pattern that is none, or matchers that match everything
+        raise HTTPException(409, str(error)) from error
     await parts.silences.put(silence)
     return _shown(silence, parts)
 

@@ -16,7 +16,8 @@ from alerts.api.parts import Parts
 from alerts.channels.channel import all_channels, checked
 from alerts.channels.webhook import NAME as WEBHOOK
 from alerts.notify.quiet import ALL_DAYS, QuietHours
-from alerts.subscriptions import GROUP_LABELS, Match, Subscription, key_bytes, new_key, rotated, subscription_id
+from alerts.subscriptions import GROUP_LABELS, Match, Subscription, new_key, rotated, subscription_id
+from opinion.errors import ConfigError
 from opinion.names import digest
 from opinion.records import DocumentKind, Severity
 from opinion.webhook_address import WebhookAddress
@@ -98,9 +99,7 @@ async def add_subscription(request: Request, _: Admin, body: SubscriptionBody) -
         raise HTTPException(409, f"there is a subscription of the name {body.name!r}")
     signed = body.channel == WEBHOOK
     keys = [body.secret or new_key()] if signed else []
-    for key in keys:
-        key_bytes(key)
-    held = checked(replace(Subscription(id=wanted, name=body.name, channel=body.channel, keys=keys), **_changes(body)))
+    held = _fitting(replace(Subscription(id=wanted, name=body.name, channel=body.channel, keys=keys), **_changes(body)))
     await parts.subscriptions.put(held)
     return shown(held) | ({"secret": keys[0]} if signed else {})
 
@@ -122,7 +121,7 @@ async def change_subscription(request: Request, response: Response, _: Admin, wa
         changes["options"] = held.options | body.options
     if body.enabled:
         changes |= {"disabled_reason": "", "failing_since": None}
-    changed = checked(replace(held, **changes))
+    changed = _fitting(replace(held, **changes))
     await _parts(request).subscriptions.put(changed)
     response.headers["etag"] = etag_of(changed)
     return shown(changed)
@@ -180,9 +179,15 @@ def _changes(body: SubscriptionPatch) -> dict[str, Any]:
     if body.quiet_hours is not None:
         changes["quiet_hours"] = QuietHours(**{name: getattr(body.quiet_hours, name) for name in QuietBody.model_fields})
     empty = {name for name, value in changes.items() if value is None and name not in ("repeat_interval_s", "quiet_hours", "rate_per_min")}
-    if empty:
-        raise HTTPException(422, f"{min(empty)}: may not be null")
-    return changes
+    return {name: value for name, value in changes.items() if name not in empty}
+
+
+def _fitting(subscription: Subscription) -> Subscription:
+    """The subscription; 409 where its parts are of the right form but cannot work together."""
+    try:
+        return checked(subscription)
+    except ConfigError as error:
+        raise HTTPException(409, str(error)) from error
 
 
 async def _held(request: Request, wanted: str, *, if_match: str | None = None) -> Subscription:
