@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -36,7 +36,7 @@ async def stream(
     return StreamingResponse(_lines(parts.live, last_event_id or "", wanted), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
 
-async def _lines(live: Live, last_id: str, wanted: set[str]) -> AsyncIterator[bytes]:
+async def _lines(live: Live, last_id: str, wanted: set[str]) -> AsyncGenerator[bytes, None]:
     yield f"retry: {RETRY_MS}\n\n".encode()
     async with aclosing(live.listen(last_id)) as events:
         coming: asyncio.Future[Event] | None = None
