@@ -23,7 +23,8 @@ YuqingError
 ├── StoreError                      the outside systems we keep state in
 │   ├── StoreUnavailable            store_unavailable      yes   Redis
 │   ├── BusUnavailable              bus_unavailable        yes   Kafka
-│   └── ServerFailed                server_failed          no    an embedded server that cannot start
+│   ├── ServerFailed                server_failed          no    an embedded server that cannot start
+│   └── ApiRefused                  api_refused            no    the alerter's API said no
 └── DeliveryError                   telling people
     ├── DeliveryUnavailable         unavailable            yes   connect, timeout, 5xx
     ├── DeliveryRateLimited         rate_limited           yes   429, 503 with Retry-After
@@ -60,6 +61,7 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     BUS_UNAVAILABLE = "bus_unavailable"
     SERVER_FAILED = "server_failed"
+    API_REFUSED = "api_refused"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
@@ -211,6 +213,12 @@ class ServerFailed(StoreError):
     """An embedded server cannot start: port in use, disk full, no Java."""
 
     reason = Reason.SERVER_FAILED
+
+
+class ApiRefused(StoreError):
+    """The alerter's API did not do what a command asked for."""
+
+    reason = Reason.API_REFUSED
 
 
 class DeliveryError(YuqingError):

@@ -9,6 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from yuqing.cli_remote import add_to
+
 if TYPE_CHECKING:
     from opinion.settings import Settings
 
@@ -345,3 +347,6 @@ def dead_replay(letters: tuple[str, ...], *, reason: str | None) -> None:
     from yuqing.dead import replay_letters
 
     _exit_with(replay_letters(_connected(), set(letters), reason=reason, echo=_say))
+
+
+add_to(main)
