@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -34,6 +34,7 @@ class Cursor(Struct, frozen=True, omit_defaults=True):
     body_hash: str = ""  # of the last body that was parsed and published whole
     whole_ms: int = 0  # when a body last came whole, epoch milliseconds
     place: str = ""  # the last file that was published whole, of a source of files
+    waiting: dict[str, int] = field(default_factory=dict)  # addresses of files that may still come -> until when they are asked for, epoch milliseconds
 
 
 class Seen(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from opinion.clock import Clock, epoch_ms, from_epoch_ms
 from opinion.errors import SourceGone, SourceUnavailable
+from opinion.names import doc_id_of
 from opinion.records import Document
 from opinion.settings import Feed
 from scrapers.cursor import Cursor
@@ -19,11 +21,15 @@ from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
 from scrapers.publish import Publisher
 from scrapers.schedule import hinted_s
-from scrapers.source import Gap, Problem, Source, Step, fitted
+from scrapers.source import Ask, Gap, Parsed, Problem, Response, Source, Step, fitted
 from scrapers.urls import masked
 
 WHOLE_EVERY = timedelta(hours=6)
 """A body is asked for without conditions this often: some servers answer 304 for ever."""
+MOST_FILES = 300
+"""Files of an index that one poll reads; where there are more, the next poll goes on at once. So that what a source is doing is told every minute or so."""
+MOST_WAITING = 200
+"""Files that are asked for again because they may still come: fewer than a poll reads, so that there is always room for others."""
 
 
 class Polled(Struct, frozen=True, kw_only=True):
@@ -59,39 +65,65 @@ class Poller:
         response = await self._fetcher.fetch(source.request(feed, now=self._clock.now()), validators=_validators(cursor, now=self._clock.now()))
         hint_s = hinted_s(response.headers)
         body_hash = hashlib.sha256(response.body).hexdigest()
-        if response.status == HTTPStatus.NOT_MODIFIED or body_hash == cursor.body_hash:
+        if response.status == HTTPStatus.NOT_MODIFIED or (body_hash == cursor.body_hash and not cursor.waiting):
             return Polled(outcome="not_modified", hinted_s=hint_s)
         seen = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(response.fetched_at), cursor.place)
         if source.follow is not None:
-            return replace(await self._follow(source.follow(response, cursor.place), cursor, source, feed, then=seen), hinted_s=hint_s)
+            return replace(await self._follow(response, cursor, source, feed, then=seen), hinted_s=hint_s)
         parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
         published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=seen, at=response.fetched_at)
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
-    async def _follow(self, steps: Sequence[Step], cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
+    async def _follow(self, index: Response, cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
         """Read the files of an index, in order, each published and remembered before the next: whatever fails, the next poll goes on from there."""
+        assert source.follow is not None
         cursors = self._publisher.cursors(source.name)
+        author_key = await cursors.author_key()
+        steps = deque([*(Step(ask=Ask(url=url)) for url in cursor.waiting), *source.follow(index, cursor.place)])
         published: list[Document] = []
         problems: list[Problem] = []
-        for step in steps:
-            try:
-                response = await self._fetcher.fetch(step.ask)
-            except SourceGone as error:
-                if step is steps[-1]:
-                    raise
-                problems.append(Problem("invalid", f"a file that was never made: {error}"))  # the newest may still come, an older one does not
+        read = 0
+        while steps and read < MOST_FILES:
+            step, now = steps.popleft(), self._clock.now()
+            if step.known and not await cursors.seen([doc_id_of(source.name, step.known)], at=now):
                 continue
-            if step.md5 and hashlib.md5(response.body, usedforsecurity=False).hexdigest() != step.md5:
-                raise SourceUnavailable(f"{masked(step.ask.url)}: its md5 is not the one that the index says")
-            parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
-            cursor = replace(cursor, place=step.place)
-            published += await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=cursor, at=response.fetched_at)
-            problems += parsed.problems
-        await cursors.commit(feed.key, replace(then, place=cursor.place), seen={}, at=self._clock.now())
-        return Polled(outcome="ok" if published else "empty", published=published, problems=problems)
+            read += 1
+            if step.index:
+                steps.extend(source.follow(await self._fetcher.fetch(step.ask), cursor.place))
+                continue
+            try:
+                parsed = await self._read(step, source, feed, author_key=author_key)
+            except SourceGone as error:
+                if not steps:
+                    raise  # the newest may still come, an older one does not
+                step, parsed = replace(step, place=""), Parsed([], [Problem("invalid", f"a file that was never made: {error}")])
+            cursor, told = moved(cursor, step, parsed, at=now)
+            published += await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=cursor, at=now, known_only=True)
+            problems += told
+        if not steps:
+            await cursors.commit(feed.key, replace(then, place=cursor.place, waiting=cursor.waiting), seen={}, at=self._clock.now())
+        return Polled(outcome="ok" if published else "empty", published=published, problems=problems, at_once=bool(steps))
+
+    async def _read(self, step: Step, source: Source, feed: Feed, *, author_key: bytes) -> Parsed:
+        """What a file holds."""
+        response = await self._fetcher.fetch(step.ask)
+        if step.md5 and hashlib.md5(response.body, usedforsecurity=False).hexdigest() != step.md5:
+            raise SourceUnavailable(f"{masked(step.ask.url)}: its md5 is not the one that the index says")
+        return await self._parser.parse(source.name, response, feed=feed, author_key=author_key)
+
+
+def moved(cursor: Cursor, step: Step, parsed: Parsed, *, at: datetime) -> tuple[Cursor, list[Problem]]:
+    """Where a feed stands once a file is published, and what is to be told of it. One that may still come waits, untold, and holds up no other."""
+    waiting, now_ms = dict(cursor.waiting), epoch_ms(at)
+    until_ms = waiting.pop(step.ask.url, now_ms + round(step.patience_s * 1000))
+    early = bool(parsed.problems) and not parsed.documents and until_ms > now_ms and len(waiting) < MOST_WAITING
+    if early:
+        waiting[step.ask.url] = until_ms
+    missed = [Problem("over_cap", step.missed)] if step.missed else []
+    return replace(cursor, place=step.place or cursor.place, waiting=waiting), missed + ([] if early else parsed.problems)
 
 
 def _validators(cursor: Cursor, *, now: datetime) -> Validators:
-    if now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY:
+    if cursor.waiting or now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY:
         return Validators()
     return Validators(cursor.etag, cursor.last_modified)

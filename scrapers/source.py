@@ -42,8 +42,12 @@ class Step(Struct, frozen=True, kw_only=True):
     """One of the files that an index leads to."""
 
     ask: Ask
-    place: str  # where the feed stands once this file is published: what the next poll is told
+    place: str = ""  # where the feed stands once this file is published: what the next poll is told; empty: where it stood
     md5: str = ""  # of the body, where the index says it
+    index: bool = False  # it is an index itself, and followed in its turn
+    known: str = ""  # native id of the item it tells of, where it tells nothing new: read only if that was published
+    patience_s: float = 0.0  # one that brings nothing but problems may come late: each poll asks for it again, for so long
+    missed: str = ""  # what was left out before it, and why
 
 
 class Frame(Struct, frozen=True):

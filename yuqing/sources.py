@@ -62,20 +62,27 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
         for name, found in chosen(source, settings, options=_options(options)).items():
             try:
                 adapter, feed = fitted(found)
-                response = await _answer(adapter, feed, fetcher, settings)
-                _print(adapter.parse(response, feed=feed), out=out, limit=limit, echo=echo)
+                _print(await _polled(adapter, feed, fetcher, settings, enough=limit or 1), out=out, limit=limit, echo=echo)
             except SourceError as error:
                 failed += 1
                 echo(f"{name}: {error.reason.value}: {error}")
     return 1 if failed else 0
 
 
-async def _answer(adapter: Source, feed: Feed, fetcher: Fetcher, settings: Settings) -> Response:
-    """What one poll brings: of an index the newest file, of a source that pushes what comes within some seconds."""
+async def _polled(adapter: Source, feed: Feed, fetcher: Fetcher, settings: Settings, *, enough: int) -> Parsed:
+    """What one poll brings; of a source that pushes what comes within some seconds; of an index the newest files, until there are so many Documents."""
     if adapter.stream is not None:
-        return await _pushed(adapter.stream, feed, settings)
+        return adapter.parse(await _pushed(adapter.stream, feed, settings), feed=feed)
     response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
-    return response if adapter.follow is None else await fetcher.fetch(adapter.follow(response, "")[-1].ask)
+    if adapter.follow is None:
+        return adapter.parse(response, feed=feed)
+    found = Parsed([])
+    for step in reversed(adapter.follow(response, "")):
+        if step.index or len(found.documents) >= enough:
+            continue
+        parsed = adapter.parse(await fetcher.fetch(step.ask), feed=feed)
+        found = Parsed(found.documents + parsed.documents, found.problems + parsed.problems)
+    return found
 
 
 async def _pushed(stream: Stream, feed: Feed, settings: Settings) -> Response:

@@ -12,6 +12,7 @@ from opinion.codec import decode
 from opinion.errors import ConfigError, PageChanged
 from opinion.records import Document
 from opinion.settings import Feed, Settings
+from scrapers.sources import hn
 from tests.support.site import Page, Site
 from tests.unit.yuqing.conftest import Command
 from yuqing.sources import chosen, fetch_source, parse_body
@@ -77,6 +78,19 @@ async def test_fetch_prints_documents_and_names_what_failed() -> None:
         assert await fetch_source("feed", settings=settings, out=out, limit=5, echo=said.append) == 1
     assert decode(out.getvalue().strip(), Document).title == "净利润下降"
     assert [line for line in said if line.startswith("gone: source_gone:")]
+
+
+@pytest.mark.parametrize(("limit", "numbers"), [(None, ["8"]), (2, ["8", "6"]), (9, ["8", "6", "5"])])
+async def test_fetch_reads_the_newest_files_of_an_index(monkeypatch: pytest.MonkeyPatch, limit: int | None, numbers: list[str]) -> None:
+    out, said = io.BytesIO(), list[str]()
+    async with Site() as site:
+        monkeypatch.setattr(hn, "HOST", site.url)
+        monkeypatch.setattr(hn, "FIRST", 5)
+        site.pages = {f"item/{number}.json": Page(b'{"id": %d, "type": "comment", "text": "A"}' % number) for number in (4, 5, 6, 8)}
+        site.pages |= {"maxitem.json": Page(b"9"), "item/9.json": Page(b"null"), "item/7.json": Page(b'{"id": 7, "dead": true}')}
+        assert await fetch_source("hn", settings=Settings(allow_private_sources=True), out=out, limit=limit, echo=said.append) == 0
+    assert [decode(line, Document).native_id for line in out.getvalue().splitlines()] == numbers
+    assert said == ["empty: 9.json is not there"]
 
 
 def test_options_reach_the_adapter(command: Command, tmp_path: Path) -> None:
