@@ -30,6 +30,8 @@ MOST_SECRET_BYTES = 64
 """Standard Webhooks: a key has 24 to 64 bytes."""
 MOST_KEYS = 2
 """While a key is rotated, the old and the new one both sign."""
+SOURCE = "source:"
+"""What subjects that are sources begin with."""
 MOST_S = 366 * 86_400
 GROUP_LABELS = ("subject", "subject_kind", "market", "severity", "lane", "story")
 """Labels that alerts can be grouped by."""
@@ -115,7 +117,7 @@ def matches(subscription: Subscription, alert: Alert) -> bool:
     match = subscription.match
     if not subscription.enabled or _RANK[alert.severity] < _RANK[match.severity_at_least]:
         return False
-    if not any(fnmatchcase(alert.subject, glob) for glob in match.subjects) and not _watched(alert.subject, match.watchlist):
+    if not _named(alert.subject, match.subjects) and not _watched(alert.subject, match.watchlist):
         return False
     if match.languages and not any(item.lang.partition("-")[0] in match.languages for item in alert.evidence):
         return False
@@ -138,6 +140,12 @@ def check(subscription: Subscription) -> None:
         raise ConfigError(f"subscription {subscription.name!r}: group_wait_s must not be negative")
     if unknown := [label for label in subscription.group_by if label not in GROUP_LABELS]:
         raise ConfigError(f"subscription {subscription.name!r}: cannot group by {unknown[0]!r}; known: {', '.join(GROUP_LABELS)}")
+
+
+def _named(subject: str, globs: Sequence[str]) -> bool:
+    """Whether a glob names the subject. Single sources are the operators' business: only globs that begin with `source:` name them."""
+    wanted = [glob for glob in globs if glob.startswith(SOURCE)] if subject.startswith(SOURCE) else globs
+    return any(fnmatchcase(subject, glob) for glob in wanted)
 
 
 def _watched(subject: str, watchlist: Sequence[str]) -> bool:

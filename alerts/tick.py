@@ -21,6 +21,7 @@ from alerts.lifecycle import Transition
 from alerts.rules_file import RulesFile
 from alerts.scans.tails import OwnTail
 from alerts.shown import Standing, show, standing_of
+from alerts.source_watch import SourceHealth, Watching, acted_on, step
 from alerts.store import AlertStore
 from opinion.bus import Producer
 from opinion.clock import Clock, SystemClock
@@ -39,6 +40,8 @@ LATENESS = timedelta(minutes=15)
 EVIDENCE_CANDIDATES = 200
 
 _state = msgspec.json.Decoder(DetectorState)
+_health = msgspec.json.Decoder(SourceHealth)
+_watching = msgspec.json.Decoder(Watching)
 _tail = msgspec.json.Decoder(OwnTail)
 
 
@@ -72,6 +75,7 @@ class Tick:
         self._partitions = partitions
         self._links = links
         self._wall = SystemClock()
+        self._watching = Watching()
         self._stamp_us = 0
         self._known: set[str] = set()
         self._read_until: datetime | None = None
@@ -84,7 +88,7 @@ class Tick:
             StoreUnavailable: Redis does not answer (retryable).
         """
         try:
-            saved = await self._redis.get(self._names.episodes)
+            saved, watching = await self._redis.mget([self._names.episodes, self._names.source_alerts])
             tails = cast("dict[bytes, bytes]", await self._redis.hgetall(self._names.tails))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the alerts' state: {error}") from error
@@ -95,6 +99,7 @@ class Tick:
             log.warning("the saved state cannot be read: going on from now without it", error=str(error))
             state, own = DetectorState(int(self._clock.now().timestamp()) // PANE_S * PANE_S), {}
         self._detector.restore(state, own)
+        self._watching = _watching.decode(watching) if watching else Watching()
 
     async def run(self) -> list[Alert]:
         """The transitions since the last look, each durable in Kafka and stored.
@@ -115,6 +120,7 @@ class Tick:
             spikes = [await self._with_breadth(spike, companies) for spike in spikes]
             written += [await self._written(await self._composed(transition)) for transition in self._detector.decide(spikes)]
             standing = standing_of(self._detector, at=found.at, subjects=self._known)
+            written += await self._watch_sources()
             await self._save(standing)
             await self._acts.told(len(acts))
             show(self._detector, self._metrics, standing=standing, subjects=self._known, watermark=found)
@@ -130,13 +136,29 @@ class Tick:
     async def _acted(self, act: Act) -> Alert | None:
         """The transition that tells what somebody did to an alert; None where it is over by now."""
         known = await self._alerts.get(act.alert_id)
-        sequence = self._detector.acted_on(act.alert_id)
+        self._watching, sequence = acted_on(self._watching, act.alert_id)
+        sequence = sequence or self._detector.acted_on(act.alert_id)
         if known is None or sequence is None:
             log.info("an alert that is over was acted on", alert=act.alert_id, act=act.kind.value)
             return None
         return await self._written(
             msgspec.structs.replace(known, sequence=sequence, status=AlertStatus.UPDATED, reason=act.reason, updated_at=act.at, rules_version=self._detector.rules.version)
         )
+
+    async def _watch_sources(self) -> list[Alert]:
+        """Transitions of alerts on what feeds us; not in a replay, whose sources are files."""
+        if self._clock.speed != 1.0:
+            return []
+        try:
+            rows = cast("dict[bytes, bytes]", await self._redis.hgetall(self._names.sources))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give the health of the sources: {error}") from error
+        sources = {name.decode(): _health.decode(value) for name, value in rows.items()}
+        self._watching, told = step(self._watching, sources, at=self._wall.now(), links=self._links)
+        return [await self._written(await self._marked(alert)) for alert in told]
+
+    async def _marked(self, alert: Alert) -> Alert:
+        return (await self._alerts.marks(alert.alert_id)).on(alert)
 
     def _take_rules(self) -> None:
         """Go on by the rules' file as it is now; wrong ones change nothing."""
@@ -197,13 +219,14 @@ class Tick:
             links=links,
             rules_version=self._detector.rules.version,
         )
-        return (await self._alerts.marks(transition.alert_id)).on(alert)
+        return await self._marked(alert)
 
     async def _save(self, standing: Standing) -> None:
         tails = {subject: msgspec.json.encode(tail) for subject, tail in self._detector.own_tails(changed=True).items()}
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.set(self._names.episodes, msgspec.json.encode(self._detector.state()))
+                pipe.set(self._names.source_alerts, msgspec.json.encode(self._watching))
                 pipe.set(self._names.detection, msgspec.json.encode(standing))
                 if tails:
                     pipe.hset(self._names.tails, mapping=cast("dict[Any, Any]", tails))

@@ -116,6 +116,11 @@ class Names:
         return f"{self.prefix}tails"
 
     @property
+    def source_alerts(self) -> str:
+        """Alerts on sources as they stand."""
+        return f"{self.prefix}source-alerts"
+
+    @property
     def detection(self) -> str:
         """What the detection stands on: rules, thresholds, whether the sources are silent."""
         return f"{self.prefix}detection"

@@ -264,6 +264,7 @@ class Lane(StrEnum):
 
     SHARE = "share"
     COUNT = "count"
+    SOURCE = "source"  # no opinion: a source fell silent, or all of a language
 
 
 class Scan(StrEnum):
@@ -348,6 +349,8 @@ class TransitionReason(StrEnum):
     SCORE_GREW = "score_grew"
     SEVERITY_ROSE = "severity_rose"
     CALM_AGAIN = "calm_again"
+    SOURCE_LOST = "source_lost"
+    SOURCE_BACK = "source_back"
     ACKNOWLEDGED = "acknowledged"
     ASSIGNED = "assigned"
     NOTED = "noted"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -48,11 +48,12 @@ class Health(Struct, frozen=True, kw_only=True):
     dropped: int = 0  # items of the last body that became no document
     documents: int = 0  # published by this process
     rhythm: Rhythm = Rhythm()
+    langs: dict[str, Instant] = field(default_factory=dict)  # en, zh, other -> when it last told something in it
     gap: Gap | None = None  # the last stretch whose messages could not be had any more
     doubted: str = ""  # a worse state that the last poll alone speaks for
 
 
-def after_success(health: Health, *, at: datetime, published: int, dropped: int | None, gap: Gap | None = None) -> Health:
+def after_success(health: Health, *, at: datetime, published: int, dropped: int | None, gap: Gap | None = None, langs: Collection[str] = ()) -> Health:
     """The health after a good answer; `dropped` is None where there was no new body to look at."""
     since = max(health.polled_at or at, at - LONGEST_WATCH)
     return replace(
@@ -67,6 +68,7 @@ def after_success(health: Health, *, at: datetime, published: int, dropped: int 
         dropped=health.dropped if dropped is None else dropped,
         documents=health.documents + published,
         gap=gap or health.gap,
+        langs=health.langs | dict.fromkeys(langs, at),
     )
 
 
@@ -122,7 +124,7 @@ class HealthStore:
             known = _health.decode(value) if value else Health(since=at)
         except msgspec.MsgspecError:
             known = Health(since=at)
-        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at, rhythm=known.rhythm, gap=known.gap)
+        return Health(since=at, last_good_at=known.last_good_at, last_document_at=known.last_document_at, rhythm=known.rhythm, gap=known.gap, langs=known.langs)
 
     async def keep_only(self, names: Collection[str]) -> None:
         """Forget feeds that are configured no more."""

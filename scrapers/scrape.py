@@ -21,6 +21,7 @@ from opinion.errors import BusUnavailable, ConfigError, Reason, SourceError, Sou
 from opinion.metrics import ScraperMetrics
 from opinion.metrics_server import MetricsServer
 from opinion.names import digest
+from opinion.records import Document
 from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
 from opinion.tasks import end, together
@@ -159,7 +160,9 @@ class FeedLoop:
         if polled.gap is not None:
             log.warning("the source no longer has what came meanwhile", source=self._name, since=polled.gap.since, until=polled.gap.until)
             self._metrics.gaps.labels(self._name).inc()
-        self.health = after_success(self.health, at=now, published=len(polled.published), dropped=dropped, gap=polled.gap)
+        self.health = after_success(
+            self.health, at=now, published=len(polled.published), dropped=dropped, gap=polled.gap, langs={_language(document) for document in polled.published}
+        )
 
     def _failed(self, reason: Reason, message: str) -> None:
         self._metrics.fetches.labels(self._name, reason.value).inc()
@@ -249,6 +252,11 @@ class Scraper:
             await self._health.keep_only(self._configured)
         except StoreUnavailable as error:
             log.warning("feeds that are configured no more stay listed", error=str(error))
+
+
+def _language(document: Document) -> str:
+    found = document.lang.partition("-")[0]
+    return found if found in ("en", "zh") else "other"
 
 
 async def _for_ever() -> None:

@@ -51,8 +51,10 @@ def show_alert(settings: Settings, alert_id: str, *, as_json: bool) -> int:
         alert["summary"],
         alert["summary_zh"],
         f"since {moment(alert['started_at'])}, last changed {moment(alert['updated_at'])}" + (f", over {moment(alert['ended_at'])}" if alert["ended_at"] else ""),
-        f"{_counted(alert)} texts negative in {window['width_s'] // 60} min, {window['expected_negative']:.1f} would be usual ({window['lift']:.1f}x); "
-        f"{window['stories']} stories, {window['publishers']} publishers, {window['authors']} authors",
+        (
+            f"{_counted(alert)} texts negative in {window['width_s'] // 60} min, {window['expected_negative']:.1f} would be usual ({window['lift']:.1f}x); "
+            f"{window['stories']} stories, {window['publishers']} publishers, {window['authors']} authors"
+        ),
         f"score {window['score']:.1f} where {window['theta']:.1f} fires, p {window['p_value']:.1e}, by the {alert['lane']} of negatives, rules {alert['rules_version']}",
     ]
     if trend:

@@ -42,12 +42,12 @@ def swell(*_: object) -> Parsed:
     return Parsed([], [bytearray(4 << 30)])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize(("culprit", "words"), [(hang, "not parsed within"), (die, "broke the parser")])
-async def test_a_parser_that_hangs_or_dies_costs_one_poll(monkeypatch: pytest.MonkeyPatch, culprit: object, words: str) -> None:
+@pytest.mark.parametrize(("culprit", "within_s", "words"), [(hang, 3.0, "not parsed within"), (die, 60.0, "broke the parser")])
+async def test_a_parser_that_hangs_or_dies_costs_one_poll(monkeypatch: pytest.MonkeyPatch, culprit: object, within_s: float, words: str) -> None:
     parser = Parser()
     with monkeypatch.context() as patched:
         patched.setattr(parsing, "_parse", culprit)
-        patched.setattr(parsing, "PARSE_WITHIN_S", 3.0)
+        patched.setattr(parsing, "PARSE_WITHIN_S", within_s)
         with pytest.raises(PageChanged, match=words):
             await parser.parse("feed", response(RSS), feed=FEED)
     assert len((await parser.parse("feed", response(RSS), feed=FEED)).documents) == 1
