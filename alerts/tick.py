@@ -27,9 +27,10 @@ from opinion.bus import Producer
 from opinion.clock import Clock, SystemClock
 from opinion.codec import encode
 from opinion.errors import StoreUnavailable
+from opinion.explaining import MOST_ASKED, Explanations, Question
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.records import Alert, AlertLinks, AlertStatus, Spike
+from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Spike
 from opinion.watermark import Watermark, watermark
 from opinion.windows import PANE_S, WindowStore
 
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 LATENESS = timedelta(minutes=15)
 """How far back a changed subject's panes are read again: later documents than this do not exist (event time rule)."""
 EVIDENCE_CANDIDATES = 200
+EXPLAIN_WITHIN_S = 2.0
+"""Longest wait for the words that decided: part of the delay of an alert."""
 
 _state = msgspec.json.Decoder(DetectorState)
 _health = msgspec.json.Decoder(SourceHealth)
@@ -66,6 +69,7 @@ class Tick:
         self._detector = Detector(rules.rules)
         self._store = store
         self._alerts = alerts
+        self._explanations = Explanations(redis, names)
         self._acts = ActStore(redis, names, alerts=alerts)
         self._producer = producer
         self._redis = redis
@@ -214,12 +218,22 @@ class Tick:
         alert = compose(
             transition,
             name=await self._store.subject_name(transition.subject),
-            evidence=choose_evidence(candidates[-EVIDENCE_CANDIDATES:]),
+            evidence=await self._explained(choose_evidence(candidates[-EVIDENCE_CANDIDATES:])),
             trend=trend_of(self._detector.series(transition.subject), int(spike.at.timestamp())),
             links=links,
             rules_version=self._detector.rules.version,
         )
         return await self._marked(alert)
+
+    async def _explained(self, evidence: Sequence[AlertEvidence]) -> list[AlertEvidence]:
+        """The evidence with the words that decided, of the first documents, as far as a worker says in time."""
+        questions = [Question(doc_id=item.doc_id, title=item.title, kind=item.kind, lang=item.lang) for item in evidence[:MOST_ASKED]]
+        try:
+            why = await self._explanations.ask(questions, within_s=EXPLAIN_WITHIN_S)
+        except StoreUnavailable as error:
+            log.warning("an alert goes without the words that decided", error=str(error))
+            why = {}
+        return [msgspec.structs.replace(item, why=why.get(item.doc_id, item.why)) for item in evidence]
 
     async def _save(self, standing: Standing) -> None:
         tails = {subject: msgspec.json.encode(tail) for subject, tail in self._detector.own_tails(changed=True).items()}

@@ -116,6 +116,20 @@ class Names:
         return f"{self.prefix}tails"
 
     @property
+    def questions(self) -> str:
+        """List of texts whose judgement is to be explained."""
+        return f"{self.prefix}questions"
+
+    @property
+    def explainers(self) -> str:
+        """There while a worker answers questions."""
+        return f"{self.prefix}explainers"
+
+    def explanation(self, key: str) -> str:
+        """The words that decided on a text."""
+        return f"{self.prefix}why:{key}"
+
+    @property
     def source_alerts(self) -> str:
         """Alerts on sources as they stand."""
         return f"{self.prefix}source-alerts"

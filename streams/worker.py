@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import faust
 import structlog
@@ -17,7 +18,9 @@ from prometheus_client import CollectorRegistry
 from models.stories import RedisStoryIndex
 from models.story_index import RedisEventIndex
 from opinion.bus import Producer, wait_for_topics
+from opinion.clock import Clock
 from opinion.errors import ConfigError
+from opinion.explaining import Explanations
 from opinion.metrics import WorkerMetrics
 from opinion.metrics_server import MetricsServer
 from opinion.redis_client import connect
@@ -28,6 +31,7 @@ from streams.aggregate import AggregateStep
 from streams.app import build_app
 from streams.batches import Step
 from streams.dead import DeadLetters
+from streams.explain import Explaining, answer_questions
 from streams.progress import Progress
 from streams.score import Judging, ScoreStep
 
@@ -80,10 +84,11 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     assigned.append(app)
     server = await _serve(registry, settings)
     reporter = asyncio.create_task(progress.run(), name="progress")
+    others = [asyncio.create_task(work, name="explain") for work in _explaining(judge, Explanations(redis, names), executor=executor, clock=clock)]
     try:
         return await _run_until_signal(app, reporter)
     finally:
-        await end(reporter)
+        await end(reporter, *others)
         await server.stop()
         await producer.stop()
         await redis.aclose()
@@ -107,6 +112,11 @@ def _configured_judge(settings: Settings, metrics: WorkerMetrics) -> Judging:
     from models.registry import load_judge  # noqa: PLC0415
 
     return load_judge(settings, metrics=metrics)
+
+
+def _explaining(judge: object, explanations: Explanations, *, executor: ThreadPoolExecutor, clock: Clock) -> list[Coroutine[Any, Any, None]]:
+    """The work of a worker whose model can say why."""
+    return [answer_questions(explanations, judge, executor=executor, clock=clock)] if isinstance(judge, Explaining) else []
 
 
 def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:
