@@ -31,6 +31,7 @@ from alerts.leader import Leadership
 from alerts.live import Live
 from alerts.notifier import Notifier
 from alerts.notify.silences import inhibitions_of
+from alerts.rank_store import RankStore
 from alerts.rules_file import RulesFile
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
@@ -182,6 +183,7 @@ class Alerter:
             silences=self._silences,
             queue=self._queue,
             notifier=self._notifier,
+            ranks=RankStore(self._redis, settings.names),
             windows=self._store,
             redis=self._redis,
             names=settings.names,

@@ -24,6 +24,7 @@ from alerts.notify.groups import Group, Notice, NoticeReason, Timing, added, gro
 from alerts.notify.labels import labels_of
 from alerts.notify.quiet import quiet_until
 from alerts.notify.silences import Inhibition, inhibiting, silencing
+from alerts.rank_store import RankStore
 from alerts.silence_store import SilenceStore
 from alerts.subscriptions import Subscription, SubscriptionStore, matches
 from opinion.clock import Clock
@@ -60,6 +61,7 @@ class Notifier:
         self._inhibitions = inhibitions
         self._clock = clock
         self._sleep = sleep
+        self._ranks = RankStore(redis, names)
         self._groups: dict[str, Group] = {}
         self._holder: dict[tuple[str, str], str] = {}  # subscription and alert -> key of the group that holds it
         self._firing: dict[str, Alert] = {}  # every alert that is on, told or not: it may inhibit others
@@ -187,7 +189,8 @@ class Notifier:
                 for alert in notice.alerts
                 if not again or alert.acknowledged_by is None
             ]
-        for one, delivery_id in notices:
+        for plain, delivery_id in notices:
+            one = replace(plain, alerts=[await self._ranks.ranked(alert, subscription.id) for alert in plain.alerts])
             kept = {"keep": RESENT_KEPT} if again and channel.resend is not None else {}
             await self._queue.add(self._delivery(one, subscription, delivery_id), channel.render(one, subscription), **kept)
 

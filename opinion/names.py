@@ -158,6 +158,10 @@ class Names:
         """Hash group key -> alerts that a receiver is told of together, and what it was told."""
         return f"{self.prefix}groups"
 
+    def answers(self, subscription_id: str) -> str:
+        """Hash alert id -> what the people behind a receiver thought of it; `:at` and `:n` beside it order and count."""
+        return f"{self.prefix}answers:{subscription_id}"
+
     @property
     def silences(self) -> str:
         """Hash silence id -> silence."""

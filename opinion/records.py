@@ -444,6 +444,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     muted: bool = False  # nobody is told of it any more until it is over
     links: AlertLinks
     rules_version: str = ""
+    priority: Probability | None = None  # how likely it matters to the receiver, by what its people answered; None: too little was said
+    priority_why: list[str] = field(default_factory=list)  # the facts that moved it most
 
 
 class Marks(Struct, frozen=True, kw_only=True):

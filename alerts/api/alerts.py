@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from alerts.acts import MOST_NAME_CHARS, MOST_TEXT_CHARS, ActKind, AlertOver, act_of
 from alerts.api.access import Caller, Operator, Reader
+from alerts.api.feedback import receivers_of
 from alerts.api.idempotency import IdempotentRoute
 from alerts.api.paging import Cursor, Limit, cursor_of, place_of
 from alerts.api.parts import Parts
@@ -109,6 +110,8 @@ async def _done(request: Request, caller: Caller, alert_id: str, kind: ActKind, 
         raise HTTPException(409, str(error)) from error
     if found is None:
         raise _unknown(alert_id)
+    if kind in (ActKind.ACKNOWLEDGE, ActKind.MUTE):
+        await parts.ranks.learn(await receivers_of(parts, alert_id, None), found, mattered=kind is ActKind.ACKNOWLEDGE)
     return msgspec.to_builtins(found)
 
 

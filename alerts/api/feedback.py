@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from alerts.acts import MOST_NAME_CHARS, MOST_TEXT_CHARS
 from alerts.api.access import Operator, Reader
 from alerts.api.idempotency import IdempotentRoute
-from alerts.api.paging import Limit
+from alerts.api.paging import MOST_ROWS, Limit
 from alerts.api.parts import Parts
 from opinion.errors import StoreUnavailable
 from opinion.records import Feedback, FeedbackVerdict
@@ -49,7 +49,8 @@ class DocumentFeedback(_Body):
 async def give(request: Request, caller: Operator, body: AlertFeedback | DocumentFeedback) -> Any:
     """Say whether an alert was right, or what a judgement should have been."""
     parts: Parts = request.app.state.parts
-    if body.alert_id is not None and await parts.alerts.get(body.alert_id) is None:
+    alert = None if body.alert_id is None else await parts.alerts.get(body.alert_id)
+    if body.alert_id is not None and alert is None:
         raise HTTPException(404, f"no alert {body.alert_id}")
     if body.doc_id is not None and await parts.archive.get(body.doc_id) is None:
         raise HTTPException(404, f"no document {body.doc_id}")
@@ -64,7 +65,16 @@ async def give(request: Request, caller: Operator, body: AlertFeedback | Documen
             await pipe.execute()
     except RedisError as error:
         raise StoreUnavailable(f"Redis did not take what was said: {error}") from error
+    if alert is not None and body.doc_id is None:
+        await parts.ranks.learn(await receivers_of(parts, alert.alert_id, body.subscription), alert, mattered=body.verdict is FeedbackVerdict.TRUE)
     return msgspec.to_builtins(said)
+
+
+async def receivers_of(parts: Parts, alert_id: str, named: str | None) -> list[str]:
+    """The receiver that is named, else all that were told of the alert: its people speak for each."""
+    if named is not None:
+        return [named]
+    return sorted({item.subscription_id for item in await parts.queue.newest(limit=MOST_ROWS) if alert_id in {item.alert_id, *item.alert_ids}})
 
 
 @router.get("")

@@ -15,6 +15,7 @@ from alerts.archive import Archive
 from alerts.delivery_queue import DeliveryQueue
 from alerts.live import Live
 from alerts.notifier import Notifier
+from alerts.rank_store import RankStore
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
@@ -37,6 +38,7 @@ class Parts:
     silences: SilenceStore
     queue: DeliveryQueue
     notifier: Notifier
+    ranks: RankStore
     windows: WindowStore
     redis: Redis
     names: Names

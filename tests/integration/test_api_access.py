@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from alerts.live import Event
 from opinion.names import Names
-from opinion.records import AlertStatus
+from opinion.records import AlertStatus, Severity
 from opinion.windows import Applied
 from tests.support.api import TOKENS, api_parts, bearer, served_api
 from tests.support.records import NOON, alert, scored
@@ -195,3 +196,21 @@ async def test_an_event_is_a_line_each(parts: Parts) -> None:
     assert (await waiting).startswith(b"id: 0-3\n")
     await lines.aclose()
     assert Event("alert", b"{}").id == ""
+
+
+async def test_a_receiver_s_alerts_are_ranked_by_what_its_people_took_on(api: httpx.AsyncClient, parts: Parts) -> None:
+    made = (await api.post("/api/v1/subscriptions", json={"name": "desk", "url": "https://desk.example/h"})).json()
+    for number in range(24):
+        severity = Severity.CRITICAL if number % 2 else Severity.WARNING
+        found = alert(alert_id=f"al_{number}", severity=severity)
+        await parts.alerts.save(found)
+        await parts.notifier.take(found)
+        if number % 2:
+            await api.post(f"/api/v1/alerts/al_{number}/ack")
+        else:
+            await api.post("/api/v1/feedback", json={"alert_id": f"al_{number}", "verdict": "false", "subscription": made["id"]})
+    await parts.notifier.take(alert(alert_id="al_new", severity=Severity.CRITICAL))
+    (newest,) = [item for item in await parts.queue.newest(limit=100) if item.alert_id == "al_new"]
+    told = json.loads(await parts.queue.body(newest.delivery_id))["data"]
+    assert told["priority"] > 0.7
+    assert told["priority_why"][0] == "+ severity"

@@ -22,6 +22,7 @@ from alerts.archive import Archive
 from alerts.delivery_queue import DeliveryQueue
 from alerts.live import Live
 from alerts.notifier import Notifier
+from alerts.rank_store import RankStore
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
@@ -59,6 +60,7 @@ async def api_parts(redis_url: str, names: Names, folder: Path, *, rate_per_min:
         silences=silences,
         queue=queue,
         notifier=Notifier(redis, names, queue=queue, subscriptions=subscriptions, silences=silences, inhibitions=[], clock=clock),
+        ranks=RankStore(redis, names),
         windows=WindowStore(redis, names),
         redis=redis,
         names=names,
