@@ -234,7 +234,7 @@ class Scraper:
                 for name, feed in self._feeds.items()
             ]
             if self._drop is not None:
-                drop = DropPoller(settings, Parser(), cursors, self._producer, clock=clock)
+                drop = DropPoller(settings, Parser(), publisher, clock=clock)
                 loops.append(FeedLoop(DROP, self._drop, poller=drop, store=self._health, metrics=self._metrics, interval_s=LOOK_S, clock=SystemClock(), sleep=asyncio.sleep))
             try:
                 await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
