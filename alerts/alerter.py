@@ -18,7 +18,6 @@ from redis.asyncio import Redis
 
 from alerts.announce import announce
 from alerts.api.app import Parts, build_api
-from alerts.api.token import ensure_token, token_path
 from alerts.deliver import Deliverer, DeliveryQueue
 from alerts.leader import Leadership
 from alerts.rules_file import RulesFile
@@ -33,6 +32,7 @@ from opinion.metrics import AlerterMetrics
 from opinion.redis_client import connect
 from opinion.settings import Settings
 from opinion.tasks import end, together
+from opinion.token import ensure_token, token_place
 from opinion.windows import WindowStore
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ class Alerter:
             queue=self._queue,
             deliverer=self._deliverer,
             registry=self._registry,
-            token=ensure_token(self._settings),
+            token=ensure_token(self._settings, "api"),
             status=self._status,
             sources=self._sources,
             ready=lambda: self._ticked,
@@ -206,7 +206,7 @@ async def run_alerter(settings: Settings) -> int:
     async with httpx.AsyncClient(transport=GuardedTransport(allow_private=settings.allow_private_webhooks), trust_env=False) as client:
         work = asyncio.create_task(Alerter(settings, redis=redis, client=client).run(), name="alerter")
         waiting = asyncio.create_task(stop.wait(), name="stop")
-        log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=str(token_path(settings)) if settings.api_token is None else "configured")
+        log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=token_place(settings, "api"))
         try:
             await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +8,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from alerts.api.app import Parts, build_api
-from alerts.api.token import ensure_token
 from alerts.deliver import Deliverer, DeliveryQueue
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore
@@ -17,7 +15,6 @@ from opinion.clock import SystemClock
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
 from opinion.redis_client import connect
-from opinion.settings import Settings
 from tests.support.receiver import Receiver
 from tests.support.records import alert
 
@@ -122,10 +119,3 @@ async def test_subscription_can_be_changed_rotated_tested_removed(api: httpx.Asy
         assert (await api.post(f"/api/v1/deliveries/{delivery}/retry", headers=TOKEN)).status_code == 202
         assert (await api.delete(path, headers=TOKEN)).status_code == 204
         assert (await api.get(path, headers=TOKEN)).status_code == 404
-
-
-def test_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    first = ensure_token(settings)
-    assert ensure_token(settings) == first
-    assert (tmp_path / "api-token").stat().st_mode & 0o777 == 0o600
