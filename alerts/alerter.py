@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +23,6 @@ from alerts.announce import announce
 from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
-from alerts.api.token import ensure_token, token_path
 from alerts.archive import Archive
 from alerts.channels.channel import Sender, checked
 from alerts.deliver import Deliverer
@@ -45,6 +46,7 @@ from opinion.metrics import AlerterMetrics
 from opinion.redis_client import connect
 from opinion.settings import Settings
 from opinion.tasks import end, together
+from opinion.token import ensure_token, token_place
 from opinion.windows import WindowStore
 
 log = structlog.get_logger()
@@ -53,6 +55,15 @@ RETRY_S = 2.0
 """Wait between tries while Kafka or Redis does not answer."""
 REPLAY_TICK_S = 0.5
 """In a replay, where a day passes in minutes, the windows are looked at this often."""
+
+
+class _Server(uvicorn.Server):
+    """A server that ends when it is told to, not by signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
 
 
 class Alerter:
@@ -188,7 +199,7 @@ class Alerter:
             redis=self._redis,
             names=settings.names,
             registry=self._registry,
-            access=Access(ensure_token(settings), settings.api_tokens, rate_per_min=settings.api_rate_per_min),
+            access=Access(ensure_token(settings, "api"), settings.api_tokens, rate_per_min=settings.api_rate_per_min),
             status=self._status,
             sources=self._sources,
             ready=lambda: self._ticked,
@@ -198,9 +209,7 @@ class Alerter:
         configuration = uvicorn.Config(
             build_api(parts), host=self._settings.api_host, port=self._settings.api_port, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
         )
-        server = uvicorn.Server(configuration)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        return server
+        return _Server(configuration)
 
     async def _status(self) -> dict[str, Any]:
         found = self._tick.watermark
@@ -225,7 +234,9 @@ def _listener(settings: Settings) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
     try:
-        return socket.create_server((settings.api_host, settings.api_port), family=family)
+        listener = socket.create_server((settings.api_host, settings.api_port), family=family)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, for a socket made so: each answer would wait 40 ms
+        return listener
     except OSError as error:
         raise ConfigError(f"cannot listen on {settings.api_host}:{settings.api_port}: {os.strerror(error.errno or 0)}; is another alerter running? Set `api_port`") from error
 
@@ -250,7 +261,7 @@ async def run_alerter(settings: Settings) -> int:
     async with httpx.AsyncClient(transport=GuardedTransport(allow_private=settings.allow_private_webhooks), trust_env=False) as client:
         work = asyncio.create_task(Alerter(settings, redis=redis, client=client).run(), name="alerter")
         waiting = asyncio.create_task(stop.wait(), name="stop")
-        log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=str(token_path(settings)) if settings.api_token is None else "configured")
+        log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=token_place(settings, "api"))
         try:
             await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -29,6 +29,8 @@ DEAD_RETENTION_MS = 30 * 24 * 3600 * 1000
 
 READ_TIMEOUT_MS = 2000
 SERVER_RETRY_S = 2.0
+FLUSH_WITHIN_S = 5.0
+"""A producer that is thrown away may still hold what other tasks gave it."""
 
 _partition_of = DefaultPartitioner()
 
@@ -74,7 +76,7 @@ class Producer:
         """
         if not records:
             return
-        wait_s = 0.2
+        wait_s, producer = 0.2, None
         try:
             async with asyncio.timeout(self._deadline_s):
                 while True:
@@ -91,6 +93,7 @@ class Producer:
                     else:
                         return
         except TimeoutError as error:
+            await self._discard(producer)  # it would still write what is given up here, and a caller that tries again would have it twice
             raise BusUnavailable(f"Kafka at {self._kafka} did not acknowledge {len(records)} records of {topic} within {self._deadline_s:g} s") from error
 
     async def _ready(self) -> AIOKafkaProducer:
@@ -122,10 +125,19 @@ class Producer:
         if self._on_rebuild is not None:
             self._on_rebuild()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(FLUSH_WITHIN_S):
+                await producer.flush()
                 await producer.stop()
         except (KafkaError, TimeoutError) as error:
             log.debug("broken producer did not stop cleanly", error=repr(error))
+            await _abandon(producer)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """End a producer that cannot send what it holds. Its own `stop` waits until it can, and a producer left alone sends it when Kafka is back."""
+    producer._closed = True  # noqa: SLF001
+    await producer.client.close()
+    await producer._sender.close()  # noqa: SLF001
 
 
 async def read_all(kafka: str, topic: str) -> list[bytes]:

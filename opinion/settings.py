@@ -139,10 +139,13 @@ class Settings(Strict):
     sources: list[Feed] = Field(default_factory=list, description="Feeds and adapters to poll. In the environment: JSON, or addresses and names of adapters separated by commas.")
     poll_interval_s: float = Field(60, ge=0.2, description="Seconds between two polls of a feed, give or take a fifth; part of every alert's delay, and the publisher's load.")
     fetch_deadline_s: float = Field(20, gt=0, description="Most seconds a fetch may take in all.")
-    max_body_bytes: int = Field(15_000_000, ge=1_000, description="Most bytes of a feed's decoded body.")
+    max_body_bytes: int = Field(15_000_000, ge=1_000, description="Most bytes of a decoded body, of a feed or posted to us.")
     user_agent: str = Field("yuqing/0.1 (public-opinion monitor; contact not set)", description="How we introduce ourselves; add your contact address.")
     drop_dir: FilePath | None = Field(None, description="Directory whose files of Documents (JSON Lines or JSON) are read, then moved to `done` in it.")
     drop_fields: str = Field("", description="What the rows of these files call our fields, e.g. `title=headline,text=body.content`; empty: as we do.")
+    intake_port: int | None = Field(None, ge=0, le=65535, description="Port that takes Documents by HTTP, at /v1/documents; 0: one that the system chooses; empty: none is opened.")
+    intake_token: SecretStr | None = Field(None, description="Bearer token of that port; empty: made at first start, kept in the data directory.")
+    intake_fields: str = Field("", description="What the rows that are posted call our fields, e.g. `title=headline,text=body.content`; empty: as we do.")
     allow_private_sources: bool = Field(False, description="Let sources be on private and loopback addresses, and be redirected there.")
 
     rules: FilePath | None = Field(None, description="YAML file of detection rules, read again whenever it changes; empty: the built-in ones.")
@@ -153,7 +156,7 @@ class Settings(Strict):
     allow_private_webhooks: bool = Field(False, description="Let webhooks go to private and loopback addresses: whoever may add one then reaches what this machine reaches.")
     console_url: str = Field("", description="Address people reach the alerter at, for links; empty: the API's own.")
 
-    api_host: str = Field("127.0.0.1", description="Address the alerter's API, and every /metrics, listens on.")
+    api_host: str = Field("127.0.0.1", description="Address that the alerter's API, the intake and every /metrics listen on.")
     api_port: int = Field(8600, ge=0, le=65535, description="Port of the alerter: API, console, metrics.")
     api_token: SecretStr | None = Field(None, description="Bearer token of the API; empty: made at first start, kept in the data directory.")
     api_tokens: list[TokenSetting] = Field(default_factory=list, description="Tokens beside `api_token`, which may do everything.")

@@ -12,19 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from pydantic import SecretStr
+from msgspec.structs import replace
 
 from opinion.clock import Clock
-from opinion.codec import encode
 from opinion.errors import PageChanged, SourceError, SourceUnavailable
 from opinion.records import Document
 from opinion.settings import Feed, Settings
-from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
+from scrapers.cursor import Cursor
 from scrapers.parsing import Parser
 from scrapers.poll import Polled
-from scrapers.publish import Publishing
+from scrapers.publish import Publisher
 from scrapers.source import Problem, Response
-from scrapers.sources.documents import MAX_ROWS, NAME
+from scrapers.sources.documents import MAX_ROWS, NAME, brought
 
 DROP = "drop"
 """What the directory is called in `status` and metrics."""
@@ -44,22 +43,17 @@ def drop_of(settings: Settings) -> Feed:
     Errors:
         ConfigError: `drop_fields` is of another form.
     """
-    from scrapers.source import fitted  # noqa: PLC0415 - the registry imports every adapter
-
-    options = {"fields": SecretStr(settings.drop_fields)} if settings.drop_fields else {}
-    return fitted(Feed(source=NAME, url="https://drop.invalid/", name=DROP, options=options))[1]
+    return brought(DROP, fields=settings.drop_fields, wait_s=LOOK_S)
 
 
 class DropPoller:
     """Publishes what lies in the directory, one file a poll."""
 
-    def __init__(self, settings: Settings, parser: Parser, cursors: CursorStore, producer: Publishing, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, parser: Parser, publisher: Publisher, *, clock: Clock) -> None:
         self._directory = settings.drop_dir or Path()
         self._most_bytes = settings.max_body_bytes
         self._parser = parser
-        self._cursors = cursors.of(NAME)
-        self._producer = producer
-        self._topic = settings.names.documents
+        self._publisher = publisher
         self._clock = clock
 
     async def poll(self, feed: Feed) -> Polled:
@@ -76,10 +70,10 @@ class DropPoller:
         published: list[Document] = []
         problems: list[Problem] = []
         try:
-            for part in _parts(path, most_bytes=self._most_bytes):
+            for before, part in _parts(path, most_bytes=self._most_bytes):
                 found, wrong = await self._publish(part, feed)
                 published += found
-                problems += wrong
+                problems += [problem if problem.row is None else replace(problem, row=before + problem.row) for problem in wrong]
         except SourceError as error:
             await asyncio.to_thread(_put_away, path, FAILED, [Problem(error.reason.value, str(error))])
             raise PageChanged(f"{path.name}: {error}; it is in `{FAILED}` now") from error
@@ -90,11 +84,8 @@ class DropPoller:
 
     async def _publish(self, part: bytes, feed: Feed) -> tuple[list[Document], list[Problem]]:
         response = Response(url=feed.url, body=part, fetched_at=self._clock.now())
-        parsed = await self._parser.parse(NAME, response, feed=feed, author_key=await self._cursors.author_key())
-        seen = await self._cursors.seen([document.doc_id for document in parsed.documents], at=response.fetched_at)
-        fresh = unpublished(parsed.documents, seen)
-        await self._producer.send_all(self._topic, [(document.doc_id.encode(), encode(document)) for document in fresh])
-        await self._cursors.commit(DROP, Cursor(), seen=remembered(fresh, seen), at=response.fetched_at)
+        parsed = await self._parser.parse(NAME, response, feed=feed, author_key=await self._publisher.cursors(NAME).author_key())
+        fresh = await self._publisher.publish(parsed.documents, source=NAME, key=DROP, cursor=Cursor(), at=response.fetched_at)
         return fresh, parsed.problems
 
     def _next(self) -> Path | None:
@@ -106,8 +97,8 @@ class DropPoller:
         return next((path for written, _, path in ages if time.time() - written >= SETTLED_S), None)
 
 
-def _parts(path: Path, *, most_bytes: int) -> Iterator[bytes]:
-    """A file of lines in parts of whole lines; any other as it is. Blank parts are left out.
+def _parts(path: Path, *, most_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """A file of lines in parts of whole lines, each with the number of lines before it; any other as it is. Blank parts are left out.
 
     Errors:
         PageChanged: a line, or a file that is not of lines, is too long.
@@ -115,21 +106,25 @@ def _parts(path: Path, *, most_bytes: int) -> Iterator[bytes]:
     if path.suffix == ".json":
         if path.stat().st_size > most_bytes:
             raise PageChanged(f"over {most_bytes} bytes; as JSON Lines it may be as long as it likes")
-        yield path.read_bytes()
+        yield 0, path.read_bytes()
         return
-    part, size = [], 0
+    before, part, size = 0, [], 0
     with path.open("rb") as file:
         while line := file.readline(most_bytes + 1):
             if len(line) > most_bytes:
                 raise PageChanged(f"a line of over {most_bytes} bytes")
-            if line.strip():
-                part.append(line)
-                size += len(line)
+            part.append(line)
+            size += len(line)
             if size >= PART_BYTES or len(part) >= MAX_ROWS:
-                yield b"".join(part)
-                part, size = [], 0
-    if part:
-        yield b"".join(part)
+                yield from _unless_blank(before, part)
+                before, part, size = before + len(part), [], 0
+    yield from _unless_blank(before, part)
+
+
+def _unless_blank(before: int, lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    part = b"".join(lines)
+    if part.strip():
+        yield before, part
 
 
 def _put_away(path: Path, where: str, problems: list[Problem]) -> None:

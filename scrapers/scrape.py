@@ -7,6 +7,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,7 @@ from scrapers.default_feeds import expanded
 from scrapers.drop import DROP, LOOK_S, DropPoller, drop_of
 from scrapers.fetch import Fetcher
 from scrapers.health import Health, HealthStore, after_failure, after_success, settled, state_of
+from scrapers.intake import INTAKE, RETRY_S, Inbox, IntakePoller, intake_of
 from scrapers.listen import Connection, listen
 from scrapers.parsing import Parser
 from scrapers.poll import Polled, Poller
@@ -196,13 +198,14 @@ class Scraper:
     run() until cancelled
     """
 
-    def __init__(self, settings: Settings, *, redis: Redis, producer: Producer, metrics: ScraperMetrics, shard: Shard) -> None:
+    def __init__(self, settings: Settings, *, redis: Redis, producer: Producer, metrics: ScraperMetrics, shard: Shard, inbox: Inbox | None = None) -> None:
         feeds = named(settings.sources)
         for feed in feeds.values():
             fitted(feed)  # a wrong one is told at the start
         self._feeds = {name: feed for name, feed in feeds.items() if shard.holds(feed)}
         self._drop = drop_of(settings) if settings.drop_dir is not None and shard.part == 1 else None
-        self._configured = set(feeds) | ({DROP} if settings.drop_dir is not None else set())
+        self._inbox, self._intake = inbox, intake_of(settings)
+        self._configured = set(feeds) | ({DROP} if settings.drop_dir is not None else set()) | ({INTAKE} if settings.intake_port is not None else set())
         self._settings = settings
         self._redis = redis
         self._producer = producer
@@ -215,7 +218,7 @@ class Scraper:
         kafka, _ = settings.require_servers()
         await wait_for_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
         await self._forget()
-        if not self._feeds and self._drop is None:
+        if not self._feeds and self._drop is None and self._inbox is None:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")
         cursors = CursorStore(self._redis, settings.names, source=NAME)
         async with Fetcher(settings, clock=clock) as fetcher:
@@ -237,8 +240,11 @@ class Scraper:
                 for name, feed in self._feeds.items()
             ]
             if self._drop is not None:
-                drop = DropPoller(settings, Parser(), cursors, self._producer, clock=clock)
+                drop = DropPoller(settings, Parser(), publisher, clock=clock)
                 loops.append(FeedLoop(DROP, self._drop, poller=drop, store=self._health, metrics=self._metrics, interval_s=LOOK_S, clock=SystemClock(), sleep=asyncio.sleep))
+            if self._inbox is not None:
+                intake = IntakePoller(settings, self._inbox, Parser(), publisher)
+                loops.append(FeedLoop(INTAKE, self._intake, poller=intake, store=self._health, metrics=self._metrics, interval_s=RETRY_S, clock=SystemClock(), sleep=asyncio.sleep))
             try:
                 await together([("idle", _for_ever()), *[(f"poll {loop.name}", loop.run()) for loop in loops]])
             finally:
@@ -267,7 +273,7 @@ async def run_scraper(settings: Settings, *, shard: str | None = None) -> int:
     """Scrape until SIGTERM or SIGINT; the exit code.
 
     Errors:
-        ConfigError: no servers are set, the metrics port is taken, or `shard` is not of the form i/n.
+        ConfigError: no servers are set, a port is taken, a token cannot be kept, or `shard` is not of the form i/n.
     """
     kafka, redis_url = settings.require_servers()
     chosen = shard_of(shard) if shard else Shard()
@@ -277,20 +283,26 @@ async def run_scraper(settings: Settings, *, shard: str | None = None) -> int:
     registry = CollectorRegistry()
     metrics = ScraperMetrics(registry)
     port = settings.scraper_port + chosen.part - 1 if settings.scraper_port else 0
-    server = MetricsServer(registry, host=settings.api_host, port=port, healthy=lambda: True)
-    bound = await server.start()
-    log.info("metrics", address=f"http://{settings.api_host}:{bound}/metrics")
-    redis = connect(redis_url)
-    producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
-    work = asyncio.create_task(Scraper(settings, redis=redis, producer=producer, metrics=metrics, shard=chosen).run(), name="scraper")
-    waiting = asyncio.create_task(stop.wait(), name="stop")
-    try:
+    async with AsyncExitStack() as opened:
+        server = MetricsServer(registry, host=settings.api_host, port=port, healthy=lambda: True)
+        bound = await server.start()
+        opened.push_async_callback(server.stop)
+        log.info("metrics", address=f"http://{settings.api_host}:{bound}/metrics")
+        redis = connect(redis_url)
+        opened.push_async_callback(redis.aclose)
+        producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
+        opened.push_async_callback(producer.stop)
+        inbox = await opened.enter_async_context(_taking(settings, metrics)) if settings.intake_port is not None and chosen.part == 1 else None
+        work = asyncio.create_task(Scraper(settings, redis=redis, producer=producer, metrics=metrics, shard=chosen, inbox=inbox).run(), name="scraper")
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        opened.push_async_callback(end, work, waiting)
         await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             await work
-    finally:
-        await end(work, waiting)
-        await producer.stop()
-        await redis.aclose()
-        await server.stop()
     return 0
+
+
+def _taking(settings: Settings, metrics: ScraperMetrics) -> AbstractAsyncContextManager[Inbox]:
+    from scrapers.intake_server import taking  # noqa: PLC0415 - weighs nothing where it is not asked for
+
+    return taking(settings, clock=settings.clock(), refused=lambda reason: metrics.fetches.labels(INTAKE, reason.value).inc())

@@ -90,11 +90,12 @@ class Manners(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()  # options without which it cannot work: keys, cookies
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, omit_defaults=True):
     """An item that became no document, or not a whole one."""
 
     reason: str  # a metric label: empty, duplicate, invalid, over_cap, truncated
     detail: str
+    row: int | None = None  # which one of the body it is, from 1, where its adapter counts them
 
 
 class Parsed(Struct, frozen=True):

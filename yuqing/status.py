@@ -25,6 +25,8 @@ from opinion.settings import Settings
 from opinion.watermark import watermark
 from opinion.windows import WindowStore
 from scrapers.default_feeds import expanded
+from scrapers.drop import drop_of
+from scrapers.intake import intake_of
 from scrapers.source import fitted
 from scrapers.urls import masked
 
@@ -75,6 +77,10 @@ def _read_what_settings_name(settings: Settings) -> None:
         with _blaming(f"sources.{number}"):
             for one in expanded([feed]):
                 fitted(one)
+    with _blaming("drop_fields"):
+        drop_of(settings)
+    with _blaming("intake_fields"):
+        intake_of(settings)
     with _blaming("model"):
         _read_model(settings)
     for index, subscription in enumerate(settings.subscriptions):

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import IO
 
 import httpx
@@ -20,6 +19,7 @@ from opinion.clock import monotonic_s
 from opinion.errors import ConfigError, ServerFailed
 from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
 from opinion.tasks import end
+from opinion.token import token_place
 from scrapers.default_feeds import expanded
 from yuqing.children import Child, Echo, restart_wait_s
 from yuqing.embedded.kafka import EmbeddedKafka
@@ -116,8 +116,10 @@ class Stack:
         return {name: _rss_mb(pid) for name, pid in pids.items() if pid is not None}
 
     def _check_ports(self) -> None:
-        for name in self._processes:
-            key = PORT_KEYS[name]
+        keys = [(name, PORT_KEYS[name]) for name in self._processes]
+        if self.settings.intake_port is not None and "scrape" in self._processes:
+            keys.append(("scrape", "intake_port"))
+        for name, key in keys:
             port = getattr(self.settings, key)
             if not port_is_free(port):
                 raise ConfigError(f"port {port} is taken, `{name}` cannot listen on it: set `{key}`")
@@ -212,7 +214,7 @@ async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: 
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            _say_where(stack, echo)
+            say_where(stack, echo)
             await _show_status(stack, stopping, echo)
     finally:
         await end(starting, stopping)
@@ -225,10 +227,13 @@ async def run_up(settings: Settings, *, echo: Callable[[str], None], processes: 
     return 0
 
 
-def _say_where(stack: Stack, echo: Callable[[str], None]) -> None:
+def say_where(stack: Stack, echo: Callable[[str], None]) -> None:
+    """Tell a person where the stack is reached and where the tokens are."""
     settings = stack.settings
-    token = "configured" if settings.api_token is not None else str(Path(settings.data_dir) / "api-token")
-    echo(f"API: {stack.address('alert')}/api/v1 (token: {token})   Kafka: {settings.kafka}   Redis: {settings.redis}   Ctrl-C stops all")
+    if settings.intake_port is not None:
+        address = f"http://{settings.api_host}:{settings.intake_port}/v1/documents" if settings.intake_port else f"the address in {settings.data_dir}/logs/scrape.log"
+        echo(f"Documents of your own: POST to {address} (token: {token_place(settings, 'intake')})")
+    echo(f"API: {stack.address('alert')}/api/v1 (token: {token_place(settings, 'api')})   Kafka: {settings.kafka}   Redis: {settings.redis}   Ctrl-C stops all")
 
 
 async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callable[[str], None]) -> None:
@@ -238,7 +243,12 @@ async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callabl
             await asyncio.wait({stopping}, timeout=STATUS_EVERY_S)
             if not stopping.done():
                 metrics = await asyncio.gather(*[read_metrics(client, stack.address(name)) for name in ("scrape", "work", "alert")])
-                echo(status_line(*metrics, n_sources=len(expanded(stack.settings.sources)), rss_mb=stack.rss_mb()))
+                echo(status_line(*metrics, n_sources=count_sources(stack.settings), rss_mb=stack.rss_mb()))
+
+
+def count_sources(settings: Settings) -> int:
+    """How many sources the scraper keeps a state of: those polled, the directory, the intake."""
+    return len(expanded(settings.sources)) + (settings.drop_dir is not None) + (settings.intake_port is not None)
 
 
 def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alerter: Mapping[str, float], *, n_sources: int, rss_mb: Mapping[str, int]) -> str:

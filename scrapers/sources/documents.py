@@ -1,7 +1,8 @@
 """Documents as JSON: Lines, an array, or an object that holds one; whatever its fields are called. For licensed feeds and files of one's own.
 
 No wire format of anybody's: a row is an object, its fields are ours (`id`, `title`, `text`, `url`, `published_at`, `publisher`, `lang`, `kind`,
-`author`, `symbols`, `parent_id`, `deleted`) or named by the option `fields`, e.g. `title=headline,text=body.content,id=guid`.
+`author`, `symbols`, `parent_id`, `op`, `deleted`) or named by the option `fields`, e.g. `title=headline,text=body.content,id=guid`. A row takes its
+document back where `deleted` is true or `op` is `delete`. Of several rows of one id the last counts.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+from pydantic import SecretStr
+
 from opinion.errors import ConfigError, PageChanged, SourceWalled
 from opinion.names import digest
 from opinion.records import DocumentKind, Op
 from opinion.settings import Feed
 from scrapers.build import Item, documents_of
 from scrapers.dates import read_date
-from scrapers.source import Manners, Parsed, Problem, Response, Source
+from scrapers.source import Manners, Parsed, Problem, Response, Source, fitted
 from scrapers.urls import absolute_url
 from scrapers.wire import When, epoch, text_of
 
 NAME = "documents"
 ADAPTER_VERSION = 1
-FIELDS = ("id", "title", "text", "url", "published_at", "publisher", "lang", "kind", "author", "symbols", "parent_id", "deleted")
+FIELDS = ("id", "title", "text", "url", "published_at", "publisher", "lang", "kind", "author", "symbols", "parent_id", "op", "deleted")
 MAX_ROWS = 10_000
 """Rows of one body that are read; a file of more is read in parts."""
+MOST_CHARS = 4_000
+"""Longest value of a field that is neither title nor text: ids and addresses reach hundreds, and Kafka takes no record of any length."""
 MS_FROM = 1e11
 """Numbers from here on are milliseconds: as seconds they would lie in the year 5138."""
 
@@ -45,10 +51,12 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     if text[0] == "<":
         raise SourceWalled("a web page instead of data")
     rows = list(_rows(text))
-    items = [row if isinstance(row, Problem) else _item(row, fields, base=feed.url or response.url, at=response.fetched_at) for row in rows[:MAX_ROWS]]
+    items = [(number, row if isinstance(row, Problem) else _item(row, fields, base=feed.url or response.url, at=response.fetched_at)) for number, row in rows[:MAX_ROWS]]
+    last = {item.native_id: number for number, item in items if isinstance(item, Item)}
+    found = [_numbered(item, number, last) for number, item in items]
     if len(rows) > MAX_ROWS:
-        items.append(Problem("over_cap", f"only the first {MAX_ROWS} rows were read"))
-    return documents_of(items, source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
+        found.append(Problem("over_cap", f"only the first {MAX_ROWS} rows were read"))
+    return documents_of(found, source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
 
 
 def fields_of(option: str) -> Fields:
@@ -69,13 +77,26 @@ def fields_of(option: str) -> Fields:
     return found
 
 
-def _rows(text: str) -> Iterator[dict[str, Any] | Problem]:
+def _numbered(item: Item | Problem, number: int, last: Mapping[str, int]) -> Item | Problem:
+    """The item, or the problem with its row's number; a problem too where a later row tells of the same item."""
+    if isinstance(item, Problem):
+        return replace(item, row=number)
+    if last[item.native_id] == number:
+        return item
+    return Problem("duplicate", f"{item.native_id[:200]} occurs again: the last row counts", number)
+
+
+Row = tuple[int, dict[str, Any] | Problem]
+"""Number, from 1: of the line, or of the place in the list."""
+
+
+def _rows(text: str) -> Iterator[Row]:
     if text[0] == "[" or (text[0] == "{" and "\n" not in text.strip()) or _is_one_object(text):
         yield from _of_value(text)
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _row(line, number)
+            yield number, _row(line)
 
 
 def _is_one_object(text: str) -> bool:
@@ -87,7 +108,7 @@ def _is_one_object(text: str) -> bool:
     return False
 
 
-def _of_value(text: str) -> Iterator[dict[str, Any] | Problem]:
+def _of_value(text: str) -> Iterator[Row]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -96,15 +117,15 @@ def _of_value(text: str) -> Iterator[dict[str, Any] | Problem]:
         inner = [held for held in value.values() if isinstance(held, list) and any(isinstance(one, dict) for one in held)]
         value = inner[0] if len(inner) == 1 and not {"title", "text"} & value.keys() else [value]
     for number, row in enumerate(value, 1):
-        yield row if isinstance(row, dict) else Problem("invalid", f"row {number} is no object")
+        yield number, row if isinstance(row, dict) else Problem("invalid", "a row that is no object")
 
 
-def _row(line: str, number: int) -> dict[str, Any] | Problem:
+def _row(line: str) -> dict[str, Any] | Problem:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return Problem("invalid", f"line {number} is no JSON")
-    return row if isinstance(row, dict) else Problem("invalid", f"line {number} is no object")
+        return Problem("invalid", "a line that is no JSON")
+    return row if isinstance(row, dict) else Problem("invalid", "a line that is no object")
 
 
 def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> Item | Problem:
@@ -115,8 +136,14 @@ def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> It
     kind = _text(held["kind"])
     if not native_id:
         return Problem("empty", "a row without id, title and text")
+    long = next((name for name in FIELDS if name not in ("title", "text") and len(str(held[name])) > MOST_CHARS), None)
+    if long is not None:
+        return Problem("invalid", f"{native_id[:200]}: its {long} is over {MOST_CHARS} characters long")
     if kind and kind not in list(DocumentKind):
         return Problem("invalid", f"{native_id[:200]}: kind {kind[:40]!r} is none of {', '.join(DocumentKind)}")
+    op = Op.DELETE if held["deleted"] in (True, 1, "true", "1") or held["op"] == "delete" else Op.CREATE
+    if op is not Op.DELETE and not said:
+        return Problem("empty", f"{native_id[:200]} has neither title nor text")
     published_at, precision = _when(held["published_at"], at=at)
     symbols = held["symbols"] if isinstance(held["symbols"], list) else str(held["symbols"] or "").split(",")
     return Item(
@@ -132,7 +159,7 @@ def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> It
         author=_text(held["author"]),
         symbols=[symbol.strip() for symbol in map(str, symbols) if symbol.strip()],
         parent_id=_text(held["parent_id"]) or None,
-        op=Op.DELETE if held["deleted"] in (True, 1, "true", "1") else Op.CREATE,
+        op=op,
         kind=DocumentKind(kind) if kind else None,
     )
 
@@ -152,6 +179,16 @@ def _when(value: Any, *, at: datetime) -> When:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return epoch(value, fetched_at=at, unit_s=1e-3 if abs(value) >= MS_FROM else 1.0)
     return read_date(_text(value), fetched_at=at)
+
+
+def brought(name: str, *, fields: str, wait_s: float) -> Feed:
+    """The feed of rows that are brought to us instead of fetched; `wait_s` is the wait between two looks.
+
+    Errors:
+        ConfigError: `fields` is of another form.
+    """
+    options = {"fields": SecretStr(fields)} if fields else {}
+    return fitted(Feed(source=NAME, url=f"https://{name}.invalid/", name=name, options=options, interval_s=wait_s))[1]
 
 
 MANNERS = Manners(

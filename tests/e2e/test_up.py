@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from opinion.clock import monotonic_s
@@ -26,6 +28,13 @@ async def run_until(words: str, process: asyncio.subprocess.Process) -> list[str
     return lines
 
 
+async def post(port: int, *, token: str) -> Any:
+    """What the intake answers to a document."""
+    row = {"id": "a-1", "title": "Huasui Dairy recalls formula", "text": "It found clumps."}
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        return (await client.post(f"http://127.0.0.1:{port}/v1/documents", json=row, headers={"authorization": f"Bearer {token}"})).json()
+
+
 async def test_everything_starts_stops_within_ten_seconds_and_finds_its_data_again(tmp_path: Path) -> None:
     own = {key: value for key, value in os.environ.items() if not key.startswith("YUQING_")}
     models = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "yuqing" / "models"
@@ -33,16 +42,21 @@ async def test_everything_starts_stops_within_ten_seconds_and_finds_its_data_aga
         "YUQING_API_PORT": str(free_port()),
         "YUQING_WORKER_PORT": str(free_port()),
         "YUQING_SCRAPER_PORT": str(free_port()),
+        "YUQING_INTAKE_PORT": str(intake_port := free_port()),
         "YUQING_MODEL_DIR": str(models),
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-m", "yuqing", "up", "--data-dir", str(tmp_path)]
-    for _ in range(2):
+    for turn in range(2):
         process = await asyncio.create_subprocess_exec(*command, env=variables, stderr=asyncio.subprocess.PIPE)
         lines = await run_until("fetched 0, scored 0, behind 0", process)
         assert any("alert: ready" in line for line in lines)
         assert any("work: ready" in line for line in lines)
         assert any("scrape: ready" in line for line in lines)
+        assert any(f"POST to http://127.0.0.1:{intake_port}/v1/documents (token: {tmp_path}/intake-token)" in line for line in lines)
+        answer = await post(intake_port, token=(tmp_path / "intake-token").read_text().strip())
+        assert answer == {"accepted": 1 - turn, "duplicates": turn, "problems": []}
+        await run_until(f"fetched {1 - turn}, scored {1 - turn}, behind 0", process)
         second = await asyncio.create_subprocess_exec(*command, env=variables, stderr=asyncio.subprocess.PIPE)
         _, said = await second.communicate()
         assert second.returncode == 2

@@ -10,13 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
-from alerts.api.token import ensure_token
 from alerts.channels.channel import Sender
 from alerts.deliver import Deliverer
 from opinion.clock import SystemClock
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.settings import Settings
 from tests.support.api import api_parts, bearer
 from tests.support.receiver import Receiver
 from tests.support.records import alert
@@ -109,10 +107,3 @@ async def test_subscription_can_be_changed_rotated_tested_removed(api: httpx.Asy
         assert (await api.post(f"/api/v1/deliveries/{delivery}/retry", headers=TOKEN)).status_code == 202
         assert (await api.delete(path, headers=TOKEN)).status_code == 204
         assert (await api.get(path, headers=TOKEN)).status_code == 404
-
-
-def test_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    first = ensure_token(settings)
-    assert ensure_token(settings) == first
-    assert (tmp_path / "api-token").stat().st_mode & 0o777 == 0o600

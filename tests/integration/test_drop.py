@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -7,18 +8,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from opinion.clock import ManualClock
 from opinion.errors import BusUnavailable, ConfigError, PageChanged, SourceUnavailable
+from opinion.metrics import ScraperMetrics
 from opinion.names import Names
 from opinion.records import Op
 from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
 from scrapers import drop
 from scrapers.cursor import CursorStore
-from scrapers.drop import DONE, FAILED, DropPoller, drop_of
+from scrapers.drop import DONE, DROP, FAILED, LOOK_S, DropPoller, drop_of
+from scrapers.health import HealthStore
 from scrapers.parsing import Parser
+from scrapers.publish import Publisher
+from scrapers.scrape import FeedLoop
 from tests.integration.test_scrape import Memory
 from tests.support.records import NOON
 
@@ -48,7 +54,8 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 def desk(redis: Redis, names: Names, tmp_path: Path) -> Desk:
     settings = Settings(drop_dir=tmp_path, drop_fields="title=headline", max_body_bytes=100_000)
     memory = Memory()
-    return Desk(DropPoller(settings, Parser(), CursorStore(redis, names, source="feed"), memory, clock=ManualClock(NOON)), drop_of(settings), memory, tmp_path)
+    publisher = Publisher(memory, CursorStore(redis, names, source="feed"), names)
+    return Desk(DropPoller(settings, Parser(), publisher, clock=ManualClock(NOON)), drop_of(settings), memory, tmp_path)
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
@@ -106,7 +113,35 @@ async def test_bad_rows_are_told_of_beside_the_file(desk: Desk) -> None:
     polled = await desk.poller.poll(desk.feed)
     assert len(polled.published) == 1
     (told,) = (desk.directory / DONE / "a.jsonl.problems.jsonl").read_text().splitlines()
-    assert json.loads(told)["reason"] == "invalid"
+    assert json.loads(told) == {"reason": "invalid", "detail": "a line that is no JSON", "row": 2}
+
+
+async def test_a_bad_row_is_told_by_its_line_of_the_file_whatever_part_it_is_read_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drop, "MAX_ROWS", 3)
+    good = json.dumps(row(1)).encode()
+    desk.put("a.jsonl", raw=b"\n".join([good, b"", b"", b"", b"", b"", good, b"nonsense"]))
+    await desk.poller.poll(desk.feed)
+    (told,) = (desk.directory / DONE / "a.jsonl.problems.jsonl").read_text().splitlines()
+    assert json.loads(told)["row"] == 8
+
+
+async def test_of_two_rows_of_one_id_the_last_counts(desk: Desk) -> None:
+    desk.put("a.jsonl", row(1), row(2), row(1, headline="Profit fell by half"))
+    polled = await desk.poller.poll(desk.feed)
+    assert [document.title for document in polled.published] == ["Profit fell 2", "Profit fell by half"]
+
+
+async def test_a_row_takes_its_document_back(desk: Desk) -> None:
+    desk.put("a.jsonl", row(1), row(2))
+    await desk.poller.poll(desk.feed)
+    desk.put("b.jsonl", {"id": "r1", "deleted": True}, {"id": "r2", "op": "delete"}, row(3, op="create"))
+    assert [(item.native_id, item.op) for item in (await desk.poller.poll(desk.feed)).published] == [("r1", Op.DELETE), ("r2", Op.DELETE), ("r3", Op.CREATE)]
+
+
+async def test_the_directory_is_looked_into_every_few_seconds(desk: Desk, redis: Redis, names: Names) -> None:
+    store, metrics = HealthStore(redis, names), ScraperMetrics(CollectorRegistry())
+    loop = FeedLoop(DROP, desk.feed, poller=desk.poller, store=store, metrics=metrics, interval_s=60, clock=ManualClock(NOON), sleep=asyncio.sleep)
+    assert await loop.step() <= LOOK_S * 1.2
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alerts.api.token import token_path
 from opinion.errors import ConfigError
 from opinion.settings import Settings
+from opinion.token import token_path
 
 
 def token_of(settings: Settings) -> str:
@@ -15,7 +15,7 @@ def token_of(settings: Settings) -> str:
     """
     if settings.api_token is not None:
         return settings.api_token.get_secret_value()
-    path = token_path(settings)
+    path = token_path(settings, "api")
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError as error:

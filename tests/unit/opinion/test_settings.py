@@ -30,6 +30,7 @@ def test_addresses_separated_by_commas_are_feeds() -> None:
     [
         ({"YUQING_KAFFKA": "x"}, "YUQING_KAFKA"),
         ({"YUQING_API_PORT": "many"}, "api_port"),
+        ({"YUQING_INTAKE_PORT": "70000"}, "intake_port"),
         ({"YUQING_SOURCES": "ftp://a.example"}, "sources.0.url"),
         ({"YUQING_SOURCES": '[{"url": "https://a.example", "knid": "news"}]'}, "kind"),
         ({"YUQING_SOURCES": "[{"}, "sources"),
@@ -50,12 +51,14 @@ def test_unknown_key_in_the_file_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_children_get_the_same_settings() -> None:
-    settings = load_settings({"YUQING_SOURCES": "https://a.example/rss", "YUQING_SUBSCRIPTIONS": SUBSCRIPTION, "YUQING_AGENTS": "score"})
+    settings = load_settings(
+        {"YUQING_SOURCES": "https://a.example/rss", "YUQING_SUBSCRIPTIONS": SUBSCRIPTION, "YUQING_AGENTS": "score", "YUQING_INTAKE_PORT": "0", "YUQING_INTAKE_TOKEN": "hush"}
+    )
     assert load_settings(settings.as_environment()) == settings
 
 
 def test_secrets_never_print() -> None:
-    settings = load_settings({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION, "YUQING_API_TOKEN": "hush"})
+    settings = load_settings({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION, "YUQING_API_TOKEN": "hush", "YUQING_INTAKE_TOKEN": "hush"})
     assert SECRET not in repr(settings)
     assert "hush" not in repr(settings)
 

@@ -116,6 +116,8 @@ def test_file_that_is_no_toml_is_one_line(command: Command) -> None:
         ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace(SECRET, "hush")}, "subscriptions.0"),
         ({"YUQING_SUBSCRIPTIONS": SUBSCRIPTION.replace("https://desk.example", "https://desk.example:hush")}, "subscriptions.0.url"),
         ({"YUQING_SENTIMENT_MODELS": "en=./missing"}, "sentiment_models.en"),
+        ({"YUQING_DROP_FIELDS": "headline"}, "drop_fields"),
+        ({"YUQING_INTAKE_FIELDS": "titel=headline"}, "intake_fields"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -149,6 +151,7 @@ def test_check_shows_what_is_set_and_no_secret(command: Command, dead_port: str)
         YUQING_KAFKA=dead_port,
         YUQING_REDIS=f"redis://user:hush@{dead_port}/0",
         YUQING_API_TOKEN="hush",
+        YUQING_INTAKE_TOKEN="hush",
         YUQING_SOURCES="https://u:hush@a.example/rss?key=hush",
         YUQING_SUBSCRIPTIONS=SUBSCRIPTION,
         YUQING_AGENTS="score",
