@@ -235,10 +235,10 @@ def _listener(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
     try:
         listener = socket.create_server((settings.api_host, settings.api_port), family=family)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, for a socket made so: each answer would wait 40 ms
-        return listener
     except OSError as error:
         raise ConfigError(f"cannot listen on {settings.api_host}:{settings.api_port}: {os.strerror(error.errno or 0)}; is another alerter running? Set `api_port`") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, for a socket made so: each answer would wait 40 ms
+    return listener
 
 
 async def _fail_with(serving: asyncio.Task[None]) -> None:
