@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from opinion.codec import clean_text
 from opinion.errors import ConfigError, PageChanged, SourceWalled
 from opinion.names import digest
 from opinion.records import DocumentKind, Op
@@ -45,7 +46,7 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     if text[0] == "<":
         raise SourceWalled("a web page instead of data")
     rows = list(_rows(text))
-    items = [row if isinstance(row, Problem) else _item(row, fields, base=feed.url or response.url, at=response.fetched_at) for row in rows[:MAX_ROWS]]
+    items = [row if isinstance(row, Problem) else item_in(row, fields, base=feed.url or response.url, at=response.fetched_at) for row in rows[:MAX_ROWS]]
     if len(rows) > MAX_ROWS:
         items.append(Problem("over_cap", f"only the first {MAX_ROWS} rows were read"))
     return documents_of(items, source=NAME, version=ADAPTER_VERSION, response=response, feed=feed, author_key=author_key)
@@ -64,7 +65,7 @@ def fields_of(option: str) -> Fields:
     for part in filter(None, map(str.strip, option.split(","))):
         ours, equals, theirs = (word.strip() for word in part.partition("="))
         if not equals or not theirs or ours not in FIELDS:
-            raise ConfigError(f"source {NAME}: {part!r} in `fields` is not of the form ours=theirs; ours is one of {', '.join(FIELDS)}")
+            raise ConfigError(f"option `fields`: {part!r} is not of the form ours=theirs; ours is one of {', '.join(FIELDS)}")
         found[ours] = tuple(theirs.split("."))
     return found
 
@@ -75,7 +76,7 @@ def _rows(text: str) -> Iterator[dict[str, Any] | Problem]:
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _row(line, number)
+            yield row_in(line, number)
 
 
 def _is_one_object(text: str) -> bool:
@@ -99,7 +100,8 @@ def _of_value(text: str) -> Iterator[dict[str, Any] | Problem]:
         yield row if isinstance(row, dict) else Problem("invalid", f"row {number} is no object")
 
 
-def _row(line: str, number: int) -> dict[str, Any] | Problem:
+def row_in(line: str | bytes, number: int) -> dict[str, Any] | Problem:
+    """The object that a line is, or why it is none; bytes are UTF-8, or UTF-16 or 32 as JSON allowed once."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -107,7 +109,8 @@ def _row(line: str, number: int) -> dict[str, Any] | Problem:
     return row if isinstance(row, dict) else Problem("invalid", f"line {number} is no object")
 
 
-def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> Item | Problem:
+def item_in(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> Item | Problem:
+    """What a row tells; addresses are relative to `base`, times not after `at`."""
     held = {name: _held(row, path) for name, path in fields.items()}
     title, text, url = (_text(held[name]) for name in ("title", "text", "url"))
     said = digest(f"{title}\n{text}", chars=32) if title or text else ""
@@ -130,7 +133,7 @@ def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> It
         published_raw=_text(held["published_at"]),
         lang=_text(held["lang"]),
         author=_text(held["author"]),
-        symbols=[symbol.strip() for symbol in map(str, symbols) if symbol.strip()],
+        symbols=[symbol for value in symbols if (symbol := _text(value))],
         parent_id=_text(held["parent_id"]) or None,
         op=Op.DELETE if held["deleted"] in (True, 1, "true", "1") else Op.CREATE,
         kind=DocumentKind(kind) if kind else None,
@@ -144,7 +147,7 @@ def _held(row: Any, path: tuple[str, ...]) -> Any:
 
 
 def _text(value: Any) -> str:
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return clean_text(str(value)).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _when(value: Any, *, at: datetime) -> When:

@@ -12,7 +12,7 @@ import pytest
 from opinion.clock import monotonic_s
 from opinion.codec import checked, decode, encode
 from opinion.errors import SourceError
-from opinion.records import Document
+from opinion.records import Document, Op
 from scrapers.source import Source, all_sources
 from tests.support.records import NOON
 from tests.support.samples import DATA, EXPECTED, RECIPE, bodies_of, expectation_of, outcome, parsed
@@ -88,7 +88,7 @@ def test_an_id_occurs_once_in_a_body(source: Source, body: Path) -> None:
 @each_body
 def test_a_document_says_something_somewhere_sometime(source: Source, body: Path) -> None:
     for document in documents(source, body):
-        assert document.title or document.text
+        assert document.title or document.text or document.op is Op.DELETE
         assert all(offset == timedelta(0) for offset in instants(document))
         assert (document.published_at is None) == (document.published_precision is None)
         for url in (document.url, document.canonical_url):
