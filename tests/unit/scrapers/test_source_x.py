@@ -118,7 +118,7 @@ def test_what_a_post_replies_to_passes_on_or_quotes_is_its_parent(references: ob
 
 
 def test_a_repost_says_what_the_original_says_as_far_as_it_came() -> None:
-    told = {"text": "RT @omega: The bank is shut and remains…", "referenced_tweets": [{"type": "retweeted", "id": "3"}], "public_metrics": {"retweet_count": 800}}
+    told: dict[str, Any] = {"text": "RT @omega: The bank is shut and remains…", "referenced_tweets": [{"type": "retweeted", "id": "3"}], "public_metrics": {"retweet_count": 800}}
     original = {"id": 3, "text": "The bank is shut and remains shut", "lang": "en", "entities": {"cashtags": [{"tag": "OMGA"}]}}
     assert only(**told).text == "The bank is shut and remains…"
     whole = only(**told, also={"includes": {"tweets": [{"id": "4", "text": "another"}, None, original]}})
