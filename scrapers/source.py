@@ -69,6 +69,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     gap: Callable[[Frame | None, str, datetime], Gap | None]  # what lies between a place and the first message since; None: the source does not go back there, but to that instant
     quiet_s: float | None  # a connection without a sign of life for so long is dead; None: silence means nothing
     heard: Callable[[datetime], str] | None = None  # of a source that cannot go back: the place of a sign of life, at that instant, without a message
+    named_by: tuple[str, ...] | None = None  # options that say what is listened to: the place outlives a change of the others; None: all of them
     too_old: Callable[[int, bytes], bool] | None = None  # whether an answer (status, body) to a connection refuses the place as too old
 
 
@@ -130,6 +131,11 @@ class Source(NamedTuple):
     def request(self, feed: Feed, *, now: datetime) -> Ask:
         """What a poll of the feed asks for."""
         return Ask(url=feed.url) if self.ask is None else self.ask(feed, now)
+
+    def place_key(self, feed: Feed) -> str:
+        """What the place of the feed is kept under."""
+        names = self.stream.named_by if self.stream is not None else None
+        return feed.key if names is None else feed.model_copy(update={"options": {name: value for name, value in feed.options.items() if name in names}}).key
 
 
 def fitted(feed: Feed) -> tuple[Source, Feed]:

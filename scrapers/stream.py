@@ -87,7 +87,7 @@ class StreamPoller:
 
     async def _connect(self, stream: Stream, source: Source, feed: Feed) -> None:
         """Connect from the place that was published last, or from now where the source does not go back so far."""
-        self._cursor = await self._publisher.cursors(source.name).load(feed.key)
+        self._cursor = await self._publisher.cursors(source.name).load(source.place_key(feed))
         turn, self._turn = self._turn, self._turn + 1  # whatever becomes of this connection, the next is another host's
         try:
             self._connection = await self._opened(stream, feed, turn)
@@ -129,14 +129,14 @@ class StreamPoller:
         if len(frames) >= UNREADABLE and not parsed.documents and sum(problem.reason == "invalid" for problem in parsed.problems) >= len(frames):
             raise PageChanged(f"none of {len(frames)} messages can be read: {parsed.problems[0].detail}")
         cursor = replace(self._cursor, place=stream.place(frames, self._cursor.place), whole_ms=0)
-        published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=cursor, at=now, known_only=True)
+        published = await self._publisher.publish(parsed.documents, source=source.name, key=source.place_key(feed), cursor=cursor, at=now, known_only=True)
         self._cursor, self._first = cursor, False
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=problems + parsed.problems, at_once=True)
 
     async def _stand(self, place: str, source: Source, feed: Feed) -> None:
         """Move the place with nothing to publish."""
         cursor = replace(self._cursor, place=place)
-        await self._publisher.publish([], source=source.name, key=feed.key, cursor=cursor, at=self._clock.now())
+        await self._publisher.publish([], source=source.name, key=source.place_key(feed), cursor=cursor, at=self._clock.now())
         self._cursor = cursor
 
     async def _parsed(self, frames: Sequence[Frame], source: Source, feed: Feed) -> Parsed:

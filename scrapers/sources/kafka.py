@@ -144,5 +144,5 @@ MANNERS = Manners(
     },
     needs=("servers", "topic"),
 )
-STREAM = Stream(connect=connect, place=place, gap=gap, quiet_s=None)
+STREAM = Stream(connect=connect, place=place, gap=gap, quiet_s=None, named_by=("servers", "topic"))
 SOURCE = Source(NAME, (), parse, MANNERS, stream=STREAM)

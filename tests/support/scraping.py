@@ -22,7 +22,7 @@ from opinion.settings import Feed, Settings
 from scrapers.cursor import Cursor, CursorStore
 from scrapers.health import Health
 from scrapers.scrape import Scraper, Shard
-from scrapers.source import Gap
+from scrapers.source import Gap, fitted
 from tests.support.workers import until
 
 NAME = "desk"
@@ -57,7 +57,8 @@ class Desk(NamedTuple):
     async def cursor(self) -> Cursor:
         """Where the source stands."""
         (feed,) = self.settings.sources
-        return await CursorStore(self.redis, self.settings.names, source=feed.source).load(feed.key)
+        source, feed = fitted(feed)
+        return await CursorStore(self.redis, self.settings.names, source=source.name).load(source.place_key(feed))
 
     async def health(self) -> Health:
         """What is known of the source."""

@@ -11,7 +11,7 @@ from opinion.names import doc_id_of
 from opinion.records import Op
 from opinion.settings import Feed
 from scrapers.source import Ask, Frame, Parsed, Response, fitted
-from scrapers.sources.kafka import connect, parse, place, places_of
+from scrapers.sources.kafka import SOURCE, connect, parse, place, places_of
 from tests.support.records import NOON
 
 SECRET = "hush-hush"
@@ -133,6 +133,13 @@ def test_the_place_is_the_next_offset_of_each_partition() -> None:
     first = place([Frame(b"a", "0:5:1000"), Frame(b"b", "2:1:3000"), Frame(b"", "0:6:2000")], "")
     assert places_of(first) == {0: (6, 2000), 2: (1, 3000)}
     assert places_of(place([Frame(b"c", "11:4:4000")], first)) == {0: (6, 2000), 2: (1, 3000), 11: (4, 4000)}
+
+
+def test_another_password_or_mapping_does_not_move_the_place() -> None:
+    keys = {SOURCE.place_key(feed(**options)) for options in ({}, {"username": "ann", "password": SECRET}, {"fields": "title=headline"}, {"start": "earliest"})}
+    assert len(keys) == 1
+    assert SOURCE.place_key(feed(topic="other")) not in keys
+    assert SOURCE.place_key(feed(servers="other:9092")) not in keys
 
 
 @pytest.mark.parametrize("stored", ["", "nonsense", "[]", '{"a":[1,2]}', "17"])
