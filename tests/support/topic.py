@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 
 from opinion.codec import MAX_RECORD_BYTES
+from opinion.records import Document
 from tests.support.workers import until
 
 Message = tuple[bytes | None, bytes | None]
@@ -78,3 +79,13 @@ async def topic(kafka: str, name: str, *, partitions: int = 1) -> AsyncIterator[
     finally:
         await producer.stop()
         await admin.close()
+
+
+def row(number: int, **changes: Any) -> dict[str, Any]:
+    """What a message says."""
+    return {"id": number, "title": f"Bank {number} falls"} | changes
+
+
+def numbers(documents: Sequence[Document]) -> list[int]:
+    """Of which messages the documents are."""
+    return sorted(int(document.native_id.rpartition(":")[2]) for document in documents)
