@@ -32,6 +32,20 @@ def retry_after_s(value: str | None, *, now: datetime) -> float | None:
     return min(max(asked_s, 0.0), LONGEST_WAIT_S)
 
 
+def until_s(value: str | None, *, now: datetime) -> float | None:
+    """Seconds until the instant that an X-Rate-Limit-Reset names, from 0 to a day; None where it names none.
+
+    Source: X's documentation of rate limits: seconds since 1970.
+
+    >>> until_s("1795435230", now=datetime(2026, 11, 23, 12, tzinfo=UTC)), until_s("soon", now=datetime(2026, 11, 23, 12, tzinfo=UTC))
+    (30.0, None)
+    """
+    value = (value or "").strip()
+    if not (value.isascii() and value.isdecimal()):
+        return None
+    return min(max(float(value[:20]) - now.timestamp(), 0.0), LONGEST_WAIT_S)
+
+
 def http_date(value: str) -> datetime | None:
     """The instant of an HTTP date; None where it is none."""
     try:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from opinion.addresses import GuardedTransport
 from opinion.clock import Clock, monotonic_s
 from opinion.errors import BodyTooLarge, SourceError, SourceGone, SourceRateLimited, SourceUnavailable, SourceWalled
-from opinion.retry_after import http_date, retry_after_s
+from opinion.retry_after import http_date, retry_after_s, until_s
 from opinion.settings import Settings
 from scrapers.decompress import ACCEPT_ENCODING, decompress
 from scrapers.robots import Robots
@@ -158,7 +158,10 @@ class Fetcher:
 def refusal_of(status: int, headers: Mapping[str, str], *, url: str, now: datetime) -> SourceError:
     """The error that a status stands for which brings nothing."""
     line = f"{masked(url)}: answered {status}"
-    wait_s = retry_after_s(headers.get("retry-after", ""), now=http_date(headers.get("date", "")) or now)
+    now = http_date(headers.get("date", "")) or now
+    wait_s = retry_after_s(headers.get("retry-after", ""), now=now)
+    if status == HTTPStatus.TOO_MANY_REQUESTS and wait_s is None and headers.get("x-rate-limit-remaining", "0").strip() == "0":
+        wait_s = until_s(headers.get("x-rate-limit-reset"), now=now)  # where requests remain, another limit was met
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
         return SourceRateLimited(line, wait_s=wait_s)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):

@@ -20,7 +20,7 @@ from opinion.errors import BodyTooLarge, ConfigError, SourceError, SourceUnavail
 from opinion.settings import Settings
 from opinion.tasks import end
 from scrapers.fetch import refusal_of
-from scrapers.source import Ask, Frame
+from scrapers.source import Ask, Frame, Gap
 from scrapers.urls import host_of, masked
 
 MOST_FRAME_BYTES = 1 << 20
@@ -38,6 +38,7 @@ class Batch(Struct, frozen=True):
     frames: list[Frame]
     over_cap: int = 0  # messages too long to be read
     alive: bool = True  # whether there was a sign of life, be it an empty one
+    gap: Gap | None = None  # what the transport itself found missing
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -81,10 +82,12 @@ async def listen(ask: Ask, *, settings: Settings, clock: Clock, too_old: TooOld 
     """
     scheme = urlsplit(ask.url).scheme
     openers = {"ws": _open_socket, "wss": _open_socket, "http": _open_lines, "https": _open_lines}
-    if scheme not in openers:
+    if scheme not in (*openers, "kafka"):
         raise ConfigError(f"{masked(ask.url)}: nobody listens at {scheme or 'no scheme'}")
     try:
         async with asyncio.timeout(settings.fetch_deadline_s):
+            if scheme == "kafka":
+                return await _open_topic(ask, clock)
             return await openers[scheme](ask, settings, clock.now(), too_old)
     except TimeoutError as error:
         raise SourceUnavailable(f"{masked(ask.url)}: no connection within {settings.fetch_deadline_s:g} s") from error
@@ -200,6 +203,12 @@ async def _open_socket(ask: Ask, settings: Settings, now: datetime, too_old: Too
     except (OSError, InvalidHandshake, ValueError, EOFError) as error:
         raise SourceUnavailable(f"{masked(ask.url)}: {type(error).__name__}") from error
     return SocketConnection(connection, host=host_of(ask.url) or host)
+
+
+async def _open_topic(ask: Ask, clock: Clock) -> Connection:
+    from scrapers.listen_kafka import open_topic  # noqa: PLC0415 - it builds on this module, and its client is for those who need it
+
+    return await open_topic(ask, clock=clock)
 
 
 async def _open_lines(ask: Ask, settings: Settings, now: datetime, too_old: TooOld | None) -> Connection:

@@ -36,6 +36,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None  # posted as a form; None: a GET
     page: bool = False  # made for people: robots.txt is asked first
+    back_s: float = 0.0  # how long before the connection a source that pushes begins to tell, where it cannot go back to a place
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class Step(Struct, frozen=True, kw_only=True):
 class Frame(Struct, frozen=True):
     """One message of a source that pushes."""
 
-    data: bytes
+    data: bytes  # empty: there is nothing to read, the place moves on
     place: str = ""  # where it stands, of a transport that says so
 
 
@@ -69,8 +70,10 @@ class Stream(Struct, frozen=True, kw_only=True):
 
     connect: Callable[[Feed, str, datetime], list[Ask]]  # where to listen, by turns, from the place where the feed stands; ws, wss, http, https (lines) or kafka
     place: Callable[[Sequence[Frame], str], str]  # where the feed stands once these messages are published, after the place before
-    gap: Callable[[Frame | None, str, datetime], Gap | None]  # what lies between a place and the first message since; None: the place was refused as too old
+    gap: Callable[[Frame | None, str, datetime], Gap | None]  # what lies between a place and the first message since; None: the source does not go back there, but to that instant
     quiet_s: float | None  # a connection without a sign of life for so long is dead; None: silence means nothing
+    heard: Callable[[datetime], str] | None = None  # of a source that cannot go back: the place of a sign of life, at that instant, without a message
+    named_by: tuple[str, ...] | None = None  # options that say what is listened to: the place outlives a change of the others; None: all of them
     too_old: Callable[[int, bytes], bool] | None = None  # whether an answer (status, body) to a connection refuses the place as too old
 
 
@@ -133,6 +136,11 @@ class Source(NamedTuple):
     def request(self, feed: Feed, *, now: datetime) -> Ask:
         """What a poll of the feed asks for."""
         return Ask(url=feed.url) if self.ask is None else self.ask(feed, now)
+
+    def place_key(self, feed: Feed) -> str:
+        """What the place of the feed is kept under."""
+        names = self.stream.named_by if self.stream is not None else None
+        return feed.key if names is None else feed.model_copy(update={"options": {name: value for name, value in feed.options.items() if name in names}}).key
 
 
 def fitted(feed: Feed) -> tuple[Source, Feed]:

@@ -6,6 +6,7 @@ Between two calls the connection stays open. Nothing is read while a batch is be
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -47,6 +48,7 @@ class StreamPoller:
         self._ask = Ask(url="")
         self._turn = 0
         self._heard_s = 0.0
+        self._heard_at = clock.now()
         self._cursor = Cursor()
         self._first = False  # whether the next message is the first since the place
         self._held: Batch | None = None  # read, but not published yet
@@ -67,7 +69,8 @@ class StreamPoller:
                 await self._connect(source.stream, source, feed)
             batch = self._held or await self._next(source.stream)
             self._held = batch
-            polled = replace(await self._publish(batch, source, feed), gap=self._gap)
+            polled = await self._publish(batch, source, feed)
+            polled = replace(polled, gap=batch.gap or self._gap)
             self._held = self._gap = None
         except StoreError:
             raise
@@ -84,7 +87,7 @@ class StreamPoller:
 
     async def _connect(self, stream: Stream, source: Source, feed: Feed) -> None:
         """Connect from the place that was published last, or from now where the source does not go back so far."""
-        self._cursor = await self._publisher.cursors(source.name).load(feed.key)
+        self._cursor = await self._publisher.cursors(source.name).load(source.place_key(feed))
         turn, self._turn = self._turn, self._turn + 1  # whatever becomes of this connection, the next is another host's
         try:
             self._connection = await self._opened(stream, feed, turn)
@@ -93,6 +96,9 @@ class StreamPoller:
             self._cursor = replace(self._cursor, place="")
             self._connection = await self._opened(stream, feed, turn)
         self._first, self._heard_s = bool(self._cursor.place), monotonic_s()
+        if stream.heard is not None and self._first:
+            self._gap = stream.gap(None, self._cursor.place, self._clock.now() - timedelta(seconds=self._ask.back_s))
+            self._first = False
 
     async def _opened(self, stream: Stream, feed: Feed, turn: int) -> Connection:
         asks = stream.connect(feed, self._cursor.place, self._clock.now())
@@ -104,7 +110,7 @@ class StreamPoller:
         idle_s = IDLE_S if stream.quiet_s is None else min(IDLE_S, stream.quiet_s)
         batch = await self._connection.take(Pace(idle_s=idle_s, gather_s=GATHER_S, most_frames=MOST_FRAMES, most_bytes=MOST_BYTES))
         if batch.alive:
-            self._heard_s = monotonic_s()
+            self._heard_s, self._heard_at = monotonic_s(), self._clock.now()
         elif stream.quiet_s is not None and monotonic_s() - self._heard_s >= stream.quiet_s:
             raise SourceUnavailable(f"{masked(self._ask.url)}: not a word for {stream.quiet_s:g} s")
         return batch
@@ -113,20 +119,30 @@ class StreamPoller:
         stream, frames = source.stream, batch.frames
         problems = [Problem("over_cap", "a message that is too long to be read")] * batch.over_cap
         if stream is None or not frames:
+            if stream is not None and stream.heard is not None and batch.alive:
+                await self._stand(stream.heard(self._heard_at), source, feed)
             return Polled(outcome="not_modified", problems=problems or None, at_once=True)
         now = self._clock.now()
         if self._first:
             self._gap = stream.gap(frames[0], self._cursor.place, now)
-        parsed = await self._parsed(frames, source, feed)
+        parsed = await self._parsed([frame for frame in frames if frame.data], source, feed)
         if len(frames) >= UNREADABLE and not parsed.documents and sum(problem.reason == "invalid" for problem in parsed.problems) >= len(frames):
             raise PageChanged(f"none of {len(frames)} messages can be read: {parsed.problems[0].detail}")
         cursor = replace(self._cursor, place=stream.place(frames, self._cursor.place), whole_ms=0)
-        published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=cursor, at=now, known_only=True)
+        published = await self._publisher.publish(parsed.documents, source=source.name, key=source.place_key(feed), cursor=cursor, at=now, known_only=True)
         self._cursor, self._first = cursor, False
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=problems + parsed.problems, at_once=True)
 
+    async def _stand(self, place: str, source: Source, feed: Feed) -> None:
+        """Move the place with nothing to publish."""
+        cursor = replace(self._cursor, place=place)
+        await self._publisher.publish([], source=source.name, key=source.place_key(feed), cursor=cursor, at=self._clock.now())
+        self._cursor = cursor
+
     async def _parsed(self, frames: Sequence[Frame], source: Source, feed: Feed) -> Parsed:
         """What a batch holds; where it breaks the parser, each half by itself, so that one message costs no other."""
+        if not frames:
+            return Parsed([])
         response = Response(url=masked(self._ask.url), body=b"\n".join(frame.data for frame in frames), fetched_at=self._clock.now())
         try:
             return await self._parser.parse(source.name, response, feed=feed, author_key=await self._publisher.cursors(source.name).author_key())

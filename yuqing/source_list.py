@@ -66,7 +66,7 @@ def list_sources(*, as_json: bool) -> int:
 def _listed(source: Source) -> ListedSource:
     manners = source.manners
     options = [Option(name, what, name in manners.needs) for name, what in manners.options.items()]
-    if source.ask is None:
+    if source.ask is None and source.stream is None:
         options.insert(0, Option("url", "address to read; beside `source`, not among the options", needed=True))
     return ListedSource(
         name=source.name,
@@ -89,7 +89,7 @@ def _state(source: Source) -> str:
     manners = source.manners
     if manners.needs:
         return f"off until you give {' and '.join(manners.needs)}" + (", then watch it" if manners.stability == "amber" else "")
-    if source.ask is None:
+    if source.ask is None and source.stream is None:
         return "reads the address that you give"
     return {"green": "one of `default`", "amber": "one of `default`, watch it", "red": "off"}[manners.stability]
 

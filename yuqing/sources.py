@@ -92,7 +92,7 @@ async def _pushed(stream: Stream, feed: Feed, settings: Settings) -> Response:
         batch = await connection.take(Pace(idle_s=settings.fetch_deadline_s, gather_s=LISTEN_S, most_frames=MOST_FRAMES, most_bytes=MOST_BYTES))
     finally:
         await connection.close()
-    if not batch.frames:
+    if not any(frame.data for frame in batch.frames):
         raise SourceUnavailable(f"{masked(ask.url)}: nothing came within {settings.fetch_deadline_s:g} s")
     return Response(url=masked(ask.url), body=b"\n".join(frame.data for frame in batch.frames), fetched_at=datetime.now(UTC))
 

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 from pydantic import SecretStr
 
+from opinion.codec import clean_text
 from opinion.errors import ConfigError, PageChanged, SourceWalled
 from opinion.names import digest
 from opinion.records import DocumentKind, Op
@@ -51,7 +52,7 @@ def parse(response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
     if text[0] == "<":
         raise SourceWalled("a web page instead of data")
     rows = list(_rows(text))
-    items = [(number, row if isinstance(row, Problem) else _item(row, fields, base=feed.url or response.url, at=response.fetched_at)) for number, row in rows[:MAX_ROWS]]
+    items = [(number, row if isinstance(row, Problem) else item_in(row, fields, base=feed.url or response.url, at=response.fetched_at)) for number, row in rows[:MAX_ROWS]]
     last = {item.native_id: number for number, item in items if isinstance(item, Item)}
     found = [_numbered(item, number, last) for number, item in items]
     if len(rows) > MAX_ROWS:
@@ -72,7 +73,7 @@ def fields_of(option: str) -> Fields:
     for part in filter(None, map(str.strip, option.split(","))):
         ours, equals, theirs = (word.strip() for word in part.partition("="))
         if not equals or not theirs or ours not in FIELDS:
-            raise ConfigError(f"source {NAME}: {part!r} in `fields` is not of the form ours=theirs; ours is one of {', '.join(FIELDS)}")
+            raise ConfigError(f"option `fields`: {part!r} is not of the form ours=theirs; ours is one of {', '.join(FIELDS)}")
         found[ours] = tuple(theirs.split("."))
     return found
 
@@ -96,7 +97,7 @@ def _rows(text: str) -> Iterator[Row]:
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield number, _row(line)
+            yield number, row_in(line)
 
 
 def _is_one_object(text: str) -> bool:
@@ -120,7 +121,8 @@ def _of_value(text: str) -> Iterator[Row]:
         yield number, row if isinstance(row, dict) else Problem("invalid", "a row that is no object")
 
 
-def _row(line: str) -> dict[str, Any] | Problem:
+def row_in(line: str | bytes) -> dict[str, Any] | Problem:
+    """The object that a line is, or why it is none; bytes are UTF-8, or UTF-16 or 32 as JSON allowed once."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -128,7 +130,8 @@ def _row(line: str) -> dict[str, Any] | Problem:
     return row if isinstance(row, dict) else Problem("invalid", "a line that is no object")
 
 
-def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> Item | Problem:
+def item_in(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> Item | Problem:
+    """What a row tells; addresses are relative to `base`, times not after `at`."""
     held = {name: _held(row, path) for name, path in fields.items()}
     title, text, url = (_text(held[name]) for name in ("title", "text", "url"))
     said = digest(f"{title}\n{text}", chars=32) if title or text else ""
@@ -157,7 +160,7 @@ def _item(row: dict[str, Any], fields: Fields, *, base: str, at: datetime) -> It
         published_raw=_text(held["published_at"]),
         lang=_text(held["lang"]),
         author=_text(held["author"]),
-        symbols=[symbol.strip() for symbol in map(str, symbols) if symbol.strip()],
+        symbols=[symbol for value in symbols if (symbol := _text(value))],
         parent_id=_text(held["parent_id"]) or None,
         op=op,
         kind=DocumentKind(kind) if kind else None,
@@ -171,7 +174,7 @@ def _held(row: Any, path: tuple[str, ...]) -> Any:
 
 
 def _text(value: Any) -> str:
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return clean_text(str(value)).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _when(value: Any, *, at: datetime) -> When:

@@ -160,7 +160,7 @@ class EmbeddedKafka(Server):
         """Give an empty folder a cluster id; a formatted one is left alone."""
         if (self._logs / "meta.properties").exists():
             return
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = _cluster_id()
         command = self._java("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._properties))
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=FORMAT_WITHIN_S, check=False)
         if done.returncode != 0:
@@ -181,3 +181,10 @@ class EmbeddedKafka(Server):
         finally:
             await admin.close()
         return True
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them; none that begins with a dash, which its tool would take for an option."""
+    while (found := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return found

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from opinion.retry_after import LONGEST_WAIT_S, retry_after_s
+from opinion.retry_after import LONGEST_WAIT_S, retry_after_s, until_s
 from tests.support.records import NOON
 
 
@@ -30,3 +30,20 @@ from tests.support.records import NOON
 )
 def test_retry_after_in_every_form(value: str | None, seconds: float | None) -> None:
     assert retry_after_s(value, now=NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (str(int(NOON.timestamp()) + 60), 60),
+        (str(int(NOON.timestamp()) - 60), 0),
+        ("9" * 400, LONGEST_WAIT_S),
+        ("60", 0),
+        ("soon", None),
+        ("²", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_reset_is_an_instant(value: str | None, seconds: float | None) -> None:
+    assert until_s(value, now=NOON) == seconds

@@ -21,7 +21,7 @@ def test_an_adapter_has_a_row_that_is_true(source: Source) -> None:
     assert stability == source.manners.stability
     assert len(others) == 6
     assert all(others)
-    needed = {*source.manners.needs} | (set() if source.ask else {"url"})
+    needed = {*source.manners.needs} | (set() if source.ask or source.stream else {"url"})
     assert set(re.findall(r"\*(\w+)\*", reads)) == needed
 
 

@@ -293,7 +293,7 @@ def test_sources_in_json_say_everything(command: Command) -> None:
         said = (manners.stability, manners.kind.value, manners.lang, manners.interval_s, manners.terms, manners.retention_days, manners.full_text, manners.tried)
         assert tuple(listed[key] for key in ("stability", "kind", "lang", "interval_s", "terms", "retention_days", "full_text", "tried")) == said
         needed = {option["name"] for option in listed["options"] if option["needed"]}
-        assert needed == set(manners.needs) | (set() if source.ask else {"url"})
+        assert needed == set(manners.needs) | (set() if source.ask or source.stream else {"url"})
         assert {option["name"]: option["what"] for option in listed["options"]}.items() >= manners.options.items()
 
 
