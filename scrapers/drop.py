@@ -15,14 +15,13 @@ import msgspec
 from pydantic import SecretStr
 
 from opinion.clock import Clock
-from opinion.codec import encode
 from opinion.errors import PageChanged, SourceError, SourceUnavailable
 from opinion.records import Document
 from opinion.settings import Feed, Settings
-from scrapers.cursor import Cursor, CursorStore, remembered, unpublished
+from scrapers.cursor import Cursor, CursorStore
 from scrapers.parsing import Parser
 from scrapers.poll import Polled
-from scrapers.publish import Publishing
+from scrapers.publish import Publisher, Publishing
 from scrapers.source import Problem, Response
 from scrapers.sources.documents import MAX_ROWS, NAME
 
@@ -58,8 +57,7 @@ class DropPoller:
         self._most_bytes = settings.max_body_bytes
         self._parser = parser
         self._cursors = cursors.of(NAME)
-        self._producer = producer
-        self._topic = settings.names.documents
+        self._publisher = Publisher(producer, cursors, settings.names)
         self._clock = clock
 
     async def poll(self, feed: Feed) -> Polled:
@@ -91,11 +89,7 @@ class DropPoller:
     async def _publish(self, part: bytes, feed: Feed) -> tuple[list[Document], list[Problem]]:
         response = Response(url=feed.url, body=part, fetched_at=self._clock.now())
         parsed = await self._parser.parse(NAME, response, feed=feed, author_key=await self._cursors.author_key())
-        seen = await self._cursors.seen([document.doc_id for document in parsed.documents], at=response.fetched_at)
-        fresh = unpublished(parsed.documents, seen)
-        await self._producer.send_all(self._topic, [(document.doc_id.encode(), encode(document)) for document in fresh])
-        await self._cursors.commit(DROP, Cursor(), seen=remembered(fresh, seen), at=response.fetched_at)
-        return fresh, parsed.problems
+        return await self._publisher.publish(parsed.documents, source=NAME, key=DROP, cursor=Cursor(), at=response.fetched_at), parsed.problems
 
     def _next(self) -> Path | None:
         try:

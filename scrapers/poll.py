@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from opinion.clock import Clock, epoch_ms, from_epoch_ms
 from opinion.errors import SourceGone, SourceUnavailable
 from opinion.records import Document
 from opinion.settings import Feed
-from scrapers.cursor import Cursor
+from scrapers.cursor import Cursor, marks_of
 from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
 from scrapers.publish import Publisher
@@ -23,7 +23,7 @@ from scrapers.source import Gap, Problem, Source, Step, fitted
 from scrapers.urls import masked
 
 WHOLE_EVERY = timedelta(hours=6)
-"""A body is asked for without conditions this often: some servers answer 304 for ever."""
+"""A body is asked for without conditions, and read even if it is the same, this often: some servers answer 304 for ever, and what stays listed is to stay known."""
 
 
 class Polled(Struct, frozen=True, kw_only=True):
@@ -56,16 +56,29 @@ class Poller:
         source, feed = fitted(feed)
         cursors = self._publisher.cursors(source.name)
         cursor = await cursors.load(feed.key)
-        response = await self._fetcher.fetch(source.request(feed, now=self._clock.now()), validators=_validators(cursor, now=self._clock.now()))
+        author_key = await cursors.author_key()  # before the request: a store that takes no writes must not cost the source one every other second
+        now = self._clock.now()
+        whole = now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY
+        response = await self._fetcher.fetch(source.request(feed, now=now), validators=Validators() if whole else Validators(cursor.etag, cursor.last_modified))
         hint_s = hinted_s(response.headers)
-        body_hash = hashlib.sha256(response.body).hexdigest()
-        if response.status == HTTPStatus.NOT_MODIFIED or body_hash == cursor.body_hash:
+        if response.status == HTTPStatus.NOT_MODIFIED:
             return Polled(outcome="not_modified", hinted_s=hint_s)
-        seen = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(response.fetched_at), cursor.place)
+        named = replace(cursor, etag=response.headers.get("etag", ""), last_modified=response.headers.get("last-modified", ""))
+        body_hash = hashlib.sha256(response.body).hexdigest()
+        if body_hash == cursor.body_hash and not whole:
+            if named != cursor:
+                await cursors.commit(feed.key, named, seen={}, at=now)
+            return Polled(outcome="not_modified", hinted_s=hint_s)
+        then = replace(named, body_hash=body_hash, whole_ms=epoch_ms(response.fetched_at))
         if source.follow is not None:
-            return replace(await self._follow(source.follow(response, cursor.place), cursor, source, feed, then=seen), hinted_s=hint_s)
-        parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
-        published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=seen, at=response.fetched_at)
+            return replace(await self._follow(source.follow(response, cursor.place), cursor, source, feed, then=then), hinted_s=hint_s)
+        parsed = await self._parser.parse(source.name, response, feed=feed, author_key=author_key)
+        then = replace(then, marks=marks_of(parsed.documents))
+        if any(problem.reason == "truncated" for problem in parsed.problems):
+            then = replace(then, etag="", last_modified="", body_hash="")  # the rest would never be sent, were it named
+        published = await self._publisher.publish(
+            parsed.documents, source=source.name, key=feed.key, cursor=then, at=response.fetched_at, marks=frozenset(cursor.marks)
+        )  # fmt: skip
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
     async def _follow(self, steps: Sequence[Step], cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
@@ -89,9 +102,3 @@ class Poller:
             problems += parsed.problems
         await cursors.commit(feed.key, replace(then, place=cursor.place), seen={}, at=self._clock.now())
         return Polled(outcome="ok" if published else "empty", published=published, problems=problems)
-
-
-def _validators(cursor: Cursor, *, now: datetime) -> Validators:
-    if now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY:
-        return Validators()
-    return Validators(cursor.etag, cursor.last_modified)

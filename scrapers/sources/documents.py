@@ -103,7 +103,8 @@ def _row(line: str, number: int) -> dict[str, Any] | Problem:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return Problem("invalid", f"line {number} is no JSON")
+        broken_off = line.lstrip().startswith("{") and not line.rstrip().endswith("}")
+        return Problem("truncated" if broken_off else "invalid", f"line {number} is no JSON")
     return row if isinstance(row, dict) else Problem("invalid", f"line {number} is no object")
 
 
