@@ -25,6 +25,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST6 = ipaddress.ip_network("2000::/3")
 _TUNNELS = (ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32"))  # 6to4 and Teredo carry an IPv4 address of the sender's choice
 MOST_CONNECTIONS = 100
+MOST_IDLE, IDLE_S = 20, 5.0
+"""Connections that are kept for the next request, and how long: httpx's own measures."""
 
 
 def is_public(address: str) -> bool:
@@ -135,9 +137,15 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """An httpx transport that reaches public addresses only, unless `allow_private`."""
+    """An httpx transport that reaches public addresses only, unless `allow_private`; `most_connections` at once, None: as many as are asked for."""
 
-    def __init__(self, *, allow_private: bool) -> None:
-        super().__init__()
+    def __init__(self, *, allow_private: bool, most_connections: int | None = MOST_CONNECTIONS) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=most_connections, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_S))
         if not allow_private:
-            self._pool = httpcore.AsyncConnectionPool(ssl_context=httpx.create_ssl_context(trust_env=False), max_connections=MOST_CONNECTIONS, network_backend=GuardedBackend())
+            self._pool = httpcore.AsyncConnectionPool(
+                ssl_context=httpx.create_ssl_context(trust_env=False),
+                max_connections=most_connections,
+                max_keepalive_connections=MOST_IDLE,
+                keepalive_expiry=IDLE_S,
+                network_backend=GuardedBackend(),
+            )

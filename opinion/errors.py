@@ -4,7 +4,7 @@ YuqingError
 ├── ConfigError                     config                 no
 ├── SourceError                     getting text in
 │   ├── SourceUnavailable           source_unavailable     yes   connect, TLS, timeout, 5xx, cut-off body
-│   ├── SourceRateLimited           source_rate_limited    yes   429, 503 with Retry-After
+│   ├── SourceRateLimited           source_rate_limited    yes   429; 403, 503 with Retry-After
 │   ├── SourceWalled                source_walled          no    401, 403, a challenge or login page
 │   ├── SourceGone                  source_gone            no    404, 410
 │   ├── PageChanged                 page_changed           no    a body that is not what this adapter reads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -22,6 +22,8 @@ SEEN_DAYS = 8
 MOST_VERSIONS = 20
 """An item whose text changes on every poll (a counter, an advertisement) is no news each time."""
 AUTHOR_KEY_BYTES = 32
+MOST_MARKS = 500
+"""Items of a feed that are known again under other ids: more than twice as many as any real feed lists."""
 ERASED = "erased"
 """Stands for the text of an item that its source deleted."""
 
@@ -35,6 +37,7 @@ class Cursor(Struct, frozen=True, omit_defaults=True):
     whole_ms: int = 0  # when a body last came whole, epoch milliseconds
     place: str = ""  # the last file that was published whole, of a source of files
     waiting: dict[str, int] = field(default_factory=dict)  # addresses of files that may still come -> until when they are asked for, epoch milliseconds
+    marks: tuple[str, ...] = ()  # of the items of that body: what they say where, whatever their ids
 
 
 class Seen(Struct, frozen=True):
@@ -48,13 +51,27 @@ class Seen(Struct, frozen=True):
         return f"{self.version}:{self.content_hash}"
 
 
-def unpublished(documents: Iterable[Document], seen: Mapping[str, Seen]) -> list[Document]:
-    """The documents that were not published in this wording; an edited one comes as `update` with a higher version, an erased one once and never again."""
+def mark_of(document: Document) -> str | None:
+    """What tells an item by its address and text; None where it has no address."""
+    return digest(f"{document.canonical_url}\n{document.content_hash}", chars=12) if document.canonical_url else None
+
+
+def marks_of(documents: Sequence[Document]) -> tuple[str, ...]:
+    """The marks of the first items."""
+    return tuple(mark for document in documents[:MOST_MARKS] if (mark := mark_of(document)))
+
+
+def unpublished(documents: Iterable[Document], seen: Mapping[str, Seen], *, marks: Collection[str] = ()) -> list[Document]:
+    """The documents that were not published in this wording; an edited one comes as `update` with a higher version, an erased one once and never again.
+
+    With the `marks` of the body before, items of a site that gives them other ids on each request are none.
+    """
     found = []
     for document in documents:
         last = seen.get(document.doc_id)
         if last is None:
-            found.append(document)
+            if mark_of(document) not in marks:
+                found.append(document)
         elif last.content_hash == ERASED:
             continue  # a source that lists it again does not bring it back
         elif document.op is Op.DELETE:

@@ -29,6 +29,8 @@ from scrapers.urls import canonical_url, host_of, masked
 MOST_REDIRECTS = 5
 MOST_PER_HOST = 2
 """Requests in flight to one host: what its operator would take from a browser without asking."""
+MOST_AT_ONCE = 500
+"""Requests in flight in all: half of the files that a process may commonly have open. Hosts that hang hold up no others before there are so many."""
 MOST_PER_S = 10.0
 """Requests that one host gets within a second, at most: what the SEC allows, and others do not say."""
 MOST_HOSTS = 5000
@@ -39,6 +41,8 @@ PHASE_TIMEOUT_S = 10.0
 _ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, application/json;q=0.9, text/xml;q=0.8, */*;q=0.5"
 _NO_ADDRESS = "no web address, or redirects to none"
 _RETRYABLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
+_SAYING_WHEN = (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
+"""With a Retry-After these ask for patience: nobody tells those to come again who are not wanted."""
 
 
 class Validators(NamedTuple):
@@ -61,10 +65,11 @@ class Fetcher:
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        transport = GuardedTransport(allow_private=settings.allow_private_sources)
+        transport = GuardedTransport(allow_private=settings.allow_private_sources, most_connections=None)  # a pool would count the wait for it against those who wait
         headers = {"user-agent": settings.user_agent, "accept": _ACCEPT, "accept-encoding": ACCEPT_ENCODING}
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # nobody is to be followed from poll to poll, or between two at once
         self._client = httpx.AsyncClient(transport=transport, headers=headers, cookies=cookies, timeout=PHASE_TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._all = asyncio.Semaphore(MOST_AT_ONCE)
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._paces: dict[str, AsyncLimiter] = {}
         self._robots = Robots(settings.user_agent, self.fetch)
@@ -92,7 +97,7 @@ class Fetcher:
         raise SourceUnavailable(f"{masked(hop.ask.url)}: more than {MOST_REDIRECTS} redirects")
 
     async def _get(self, hop: _Hop, validators: Validators) -> Response | _Hop:
-        """The answer, or where it redirects to. Waiting for others at the same host costs nothing of the deadline."""
+        """The answer, or where it redirects to. Waiting for others costs nothing of the deadline."""
         url, host = hop.ask.url, host_of(hop.ask.url)
         slots = self._hosts.get(host)
         if slots is None:
@@ -100,9 +105,10 @@ class Fetcher:
         try:
             async with slots:
                 await self._pace(host)
-                began_s = monotonic_s()
-                async with asyncio.timeout(hop.left_s):
-                    answer = await self._exchange(hop.ask, validators)
+                async with self._all:
+                    began_s = monotonic_s()
+                    async with asyncio.timeout(hop.left_s):
+                        answer = await self._exchange(hop.ask, validators)
                 return _Hop(_moved(hop.ask, answer), max(hop.left_s - (monotonic_s() - began_s), 0)) if isinstance(answer, str) else answer
         except TimeoutError as error:
             raise SourceUnavailable(f"{masked(url)}: no whole answer within {self._settings.fetch_deadline_s:g} s") from error
@@ -162,7 +168,7 @@ def refusal_of(status: int, headers: Mapping[str, str], *, url: str, now: dateti
     wait_s = retry_after_s(headers.get("retry-after", ""), now=now)
     if status == HTTPStatus.TOO_MANY_REQUESTS and wait_s is None and headers.get("x-rate-limit-remaining", "0").strip() == "0":
         wait_s = until_s(headers.get("x-rate-limit-reset"), now=now)  # where requests remain, another limit was met
-    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (status in _SAYING_WHEN and wait_s is not None):
         return SourceRateLimited(line, wait_s=wait_s)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         return SourceGone(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
@@ -13,15 +14,18 @@ from scrapers.source import Parsed, Response, find_source
 
 PARSE_WITHIN_S = 20.0
 """2,000 items, the most that are read, take 0.1 s; this is for bodies made to hang."""
+LONG_BYTES = 250_000
+"""Longer bodies have a process of their own: they take up to ten seconds (measured, 15 MB made to be slow), and the longest real feeds have 190 kB."""
 MEMORY_BYTES = 1 << 30
 """Address space of the parsing process: real bodies need 150 MB of it."""
 
 
 class Parser:
-    """Parses one body at a time in a child process, which is made anew when it had to be killed."""
+    """Parses one body at a time in a child process, and a long one beside it in another; each is made anew when it had to be killed."""
 
     def __init__(self) -> None:
-        self._one = CapacityLimiter(1)
+        self._short, self._long = CapacityLimiter(1), CapacityLimiter(1)
+        self._any = CapacityLimiter(math.inf)  # the library's own limit would let parsers wait for each other on the clock
 
     async def parse(self, source: str, response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
         """The Documents of a response.
@@ -31,8 +35,8 @@ class Parser:
             SourceWalled: it is a challenge or login page.
         """
         try:
-            async with self._one, asyncio.timeout(PARSE_WITHIN_S):
-                return await to_process.run_sync(_parse, source, response, feed, author_key, cancellable=True)
+            async with self._long if len(response.body) > LONG_BYTES else self._short, asyncio.timeout(PARSE_WITHIN_S):
+                return await to_process.run_sync(_parse, source, response, feed, author_key, cancellable=True, limiter=self._any)
         except TimeoutError as error:
             raise PageChanged(f"the body was not parsed within {PARSE_WITHIN_S:g} s") from error
         except (BrokenWorkerProcess, MemoryError, RecursionError) as error:

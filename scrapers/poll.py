@@ -16,7 +16,7 @@ from opinion.errors import SourceGone, SourceUnavailable
 from opinion.names import doc_id_of
 from opinion.records import Document
 from opinion.settings import Feed
-from scrapers.cursor import Cursor
+from scrapers.cursor import Cursor, marks_of
 from scrapers.fetch import Fetcher, Validators
 from scrapers.parsing import Parser
 from scrapers.publish import Publisher
@@ -25,7 +25,7 @@ from scrapers.source import Ask, Gap, Parsed, Problem, Response, Source, Step, f
 from scrapers.urls import masked
 
 WHOLE_EVERY = timedelta(hours=6)
-"""A body is asked for without conditions this often: some servers answer 304 for ever."""
+"""A body is asked for without conditions, and read even if it is the same, this often: some servers answer 304 for ever, and what stays listed is to stay known."""
 MOST_FILES = 300
 """Files of an index that one poll reads; where there are more, the next poll goes on at once. So that what a source is doing is told every minute or so."""
 MOST_WAITING = 200
@@ -62,16 +62,29 @@ class Poller:
         source, feed = fitted(feed)
         cursors = self._publisher.cursors(source.name)
         cursor = await cursors.load(feed.key)
-        response = await self._fetcher.fetch(source.request(feed, now=self._clock.now()), validators=_validators(cursor, now=self._clock.now()))
+        author_key = await cursors.author_key()  # before the request: a store that takes no writes must not cost the source one every other second
+        now = self._clock.now()
+        whole = bool(cursor.waiting) or now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY
+        response = await self._fetcher.fetch(source.request(feed, now=now), validators=Validators() if whole else Validators(cursor.etag, cursor.last_modified))
         hint_s = hinted_s(response.headers)
-        body_hash = hashlib.sha256(response.body).hexdigest()
-        if response.status == HTTPStatus.NOT_MODIFIED or (body_hash == cursor.body_hash and not cursor.waiting):
+        if response.status == HTTPStatus.NOT_MODIFIED:
             return Polled(outcome="not_modified", hinted_s=hint_s)
-        seen = Cursor(response.headers.get("etag", ""), response.headers.get("last-modified", ""), body_hash, epoch_ms(response.fetched_at), cursor.place)
+        named = replace(cursor, etag=response.headers.get("etag", ""), last_modified=response.headers.get("last-modified", ""))
+        body_hash = hashlib.sha256(response.body).hexdigest()
+        if body_hash == cursor.body_hash and not whole:
+            if named != cursor:
+                await cursors.commit(feed.key, named, seen={}, at=now)
+            return Polled(outcome="not_modified", hinted_s=hint_s)
+        then = replace(named, body_hash=body_hash, whole_ms=epoch_ms(response.fetched_at))
         if source.follow is not None:
-            return replace(await self._follow(response, cursor, source, feed, then=seen), hinted_s=hint_s)
-        parsed = await self._parser.parse(source.name, response, feed=feed, author_key=await cursors.author_key())
-        published = await self._publisher.publish(parsed.documents, source=source.name, key=feed.key, cursor=seen, at=response.fetched_at)
+            return replace(await self._follow(response, cursor, source, feed, then=then), hinted_s=hint_s)
+        parsed = await self._parser.parse(source.name, response, feed=feed, author_key=author_key)
+        then = replace(then, marks=marks_of(parsed.documents))
+        if any(problem.reason == "truncated" for problem in parsed.problems):
+            then = replace(then, etag="", last_modified="", body_hash="")  # the rest would never be sent, were it named
+        published = await self._publisher.publish(
+            parsed.documents, source=source.name, key=feed.key, cursor=then, at=response.fetched_at, marks=frozenset(cursor.marks)
+        )  # fmt: skip
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=parsed.problems, hinted_s=hint_s)
 
     async def _follow(self, index: Response, cursor: Cursor, source: Source, feed: Feed, *, then: Cursor) -> Polled:
@@ -121,9 +134,3 @@ def moved(cursor: Cursor, step: Step, parsed: Parsed, *, at: datetime) -> tuple[
         waiting[step.ask.url] = until_ms
     missed = [Problem("over_cap", step.missed)] if step.missed else []
     return replace(cursor, place=step.place or cursor.place, waiting=waiting), missed + ([] if early else parsed.problems)
-
-
-def _validators(cursor: Cursor, *, now: datetime) -> Validators:
-    if cursor.waiting or now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY:
-        return Validators()
-    return Validators(cursor.etag, cursor.last_modified)

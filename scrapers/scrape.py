@@ -7,6 +7,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Protocol
 
@@ -45,6 +46,8 @@ from scrapers.urls import host_of, masked
 log = structlog.get_logger()
 
 SERVER_RETRY_S = 2.0
+MOST_LOOKUPS = 128
+"""Names looked up at once, each in a thread, which a dead name server holds for half a minute; Python's own measure is four and one per core."""
 
 
 class Shard(Struct, frozen=True):
@@ -277,6 +280,7 @@ async def run_scraper(settings: Settings, *, shard: str | None = None) -> int:
     """
     kafka, redis_url = settings.require_servers()
     chosen = shard_of(shard) if shard else Shard()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_LOOKUPS, thread_name_prefix="lookup"))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -65,11 +65,23 @@ def json_of(response: Response, kind: type[T]) -> T:
             raise PageChanged("no JSON")
         text = match["value"]
     try:
-        return msgspec.convert(_loaded(text), kind, strict=False)
+        return msgspec.convert(json_value(text), kind, strict=False)
     except msgspec.ValidationError as error:
         raise PageChanged(f"JSON of another form: {error}") from error
     except (ValueError, RecursionError) as error:
         raise PageChanged("JSON that is cut off or broken") from error
+
+
+def json_value(text: str) -> Any:
+    """What JSON says; escapes that it does not know are read as they stand, raw line breaks and halves of characters let pass.
+
+    Errors:
+        ValueError, RecursionError: it is cut off or broken.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(_ESCAPE.sub(lambda match: match[0] if len(match[0]) > 1 else "\\\\", text), strict=False)
 
 
 def item_of(raw: object, kind: type[T]) -> T | str:
@@ -116,10 +128,3 @@ def trusted(at: datetime, precision: Precision, *, fetched_at: datetime) -> When
     """The instant in UTC where it can be one of publication: not before 1990, not more than ten minutes ahead."""
     at = at.astimezone(UTC)
     return (at, precision) if EARLIEST <= at <= fetched_at + FUTURE_SLACK else (None, None)
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return json.loads(_ESCAPE.sub(lambda match: match[0] if len(match[0]) > 1 else "\\\\", text), strict=False)

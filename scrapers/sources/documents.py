@@ -126,7 +126,9 @@ def row_in(line: str | bytes) -> dict[str, Any] | Problem:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return Problem("invalid", "a line that is no JSON")
+        ends = line.strip()[:1], line.strip()[-1:]
+        broken_off = ends[0] in ("{", b"{") and ends[1] not in ("}", b"}")
+        return Problem("truncated" if broken_off else "invalid", "a line that is no JSON")
     return row if isinstance(row, dict) else Problem("invalid", "a line that is no object")
 
 

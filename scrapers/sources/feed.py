@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from scrapers.markup import MAX_ITEMS, safe_markup
 from scrapers.source import Manners, Parsed, Problem, Response, Source
 from scrapers.text import one_line, plain_text
 from scrapers.urls import absolute_url, canonical_url, host_of
+from scrapers.wire import json_value
 
 NAME = "feed"
 ADAPTER_VERSION = 1
@@ -137,7 +137,7 @@ def _field(entry: dict[str, Any], key: str) -> Any:
 
 def _json_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
     try:
-        found = msgspec.convert(_json(text), _JsonFeed)
+        found = msgspec.convert(json_value(text), _JsonFeed)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise PageChanged(f"not a JSON Feed: {error}") from error
     if "jsonfeed.org/version" not in found.version:
@@ -151,14 +151,6 @@ def _json_items(text: str, base: str, problems: list[Problem]) -> list[_Item]:
         except msgspec.ValidationError as error:
             problems.append(Problem("invalid", str(error)))
     return items
-
-
-def _json(text: str) -> Any:
-    """What the JSON says. A title cut inside an emoji, or a raw line break, makes it invalid for the strict decoder only."""
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text, strict=False)
 
 
 def _json_item(item: _JsonItem, base: str) -> _Item:

@@ -231,8 +231,9 @@ async def test_429_without_a_wait_says_none(fetcher: Fetcher, server: FeedServer
     assert error.wait_s is None
 
 
-async def test_503_with_a_wait_is_a_rate_limit(fetcher: Fetcher, server: FeedServer) -> None:
-    error = await refusal(fetcher, server, reply(status=503, headers={"retry-after": "30"}))
+@pytest.mark.parametrize("status", [403, 503])
+async def test_a_refusal_with_a_wait_is_a_rate_limit(fetcher: Fetcher, server: FeedServer, status: int) -> None:
+    error = await refusal(fetcher, server, reply(status=status, headers={"retry-after": "30"}))
     assert isinstance(error, SourceRateLimited)
     assert error.wait_s == 30.0
 

@@ -21,12 +21,12 @@ from opinion.names import Names
 from opinion.records import Document, Op
 from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
-from scrapers.cursor import CursorStore
+from scrapers.cursor import SEEN_DAYS, CursorStore
 from scrapers.fetch import Fetcher
 from scrapers.health import Health
 from scrapers.parsing import Parser
 from scrapers.poll import WHOLE_EVERY, Poller
-from scrapers.publish import Publisher
+from scrapers.publish import MOST_BYTES, Publisher
 from scrapers.scrape import Scraper, Shard
 from tests.support.records import NOON
 from tests.support.site import Page, Site
@@ -133,7 +133,8 @@ async def test_a_server_that_answers_304_for_ever_is_asked_for_the_whole_now_and
         await desk.poller.poll(feed)
         desk.clock.advance(WHOLE_EVERY + timedelta(minutes=1))
         await desk.poller.poll(feed)
-    assert "if-none-match" not in site.requests[1].headers
+        await desk.poller.poll(feed)
+    assert ["if-none-match" in request.headers for request in site.requests] == [False, False, True]
 
 
 async def test_items_that_come_back_within_days_are_not_published_again(desk: Desk) -> None:
@@ -145,6 +146,49 @@ async def test_items_that_come_back_within_days_are_not_published_again(desk: De
             site.pages["rss"] = Page(body)
             await desk.poller.poll(feed)
     assert [item.title for item in desk.sent.sent] == ["Profit fell", "Shares rose"]
+
+
+async def test_what_stays_listed_stays_known_however_long_nothing_changes(desk: Desk) -> None:
+    async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
+        feed = Feed(url=site.at("rss"))
+        for _ in range(2 * SEEN_DAYS):
+            await desk.poller.poll(feed)
+            desk.clock.advance(timedelta(days=1))
+        site.pages["rss"] = Page(rss(("2", "Shares rose"), ("1", "Profit fell")))
+        await desk.poller.poll(feed)
+    assert [item.title for item in desk.sent.sent] == ["Profit fell", "Shares rose"]
+
+
+async def test_a_body_that_goes_by_another_etag_is_asked_for_by_that(desk: Desk) -> None:
+    async with Site(rss=Page(rss(("1", "Profit fell")), headers={"etag": '"moved"'})) as site:
+        feed = Feed(url=site.at("rss"))
+        await desk.poller.poll(feed)
+        site.pages["rss"].headers["etag"] = '"moved again"'
+        for _ in range(2):
+            assert (await desk.poller.poll(feed)).outcome == "not_modified"
+    assert [request.headers.get("if-none-match") for request in site.requests] == [None, '"moved"', '"moved again"']
+
+
+async def test_an_item_that_is_too_long_for_kafka_costs_the_others_nothing(desk: Desk) -> None:
+    endless = f"https://n.example/{'x' * MOST_BYTES}"
+    async with Site(rss=Page(rss(("1", "Profit fell")).replace(b"<title>", f"<link>{endless}</link><title>".encode()))) as site:
+        feed = Feed(url=site.at("rss"))
+        assert (await desk.poller.poll(feed)).published == []
+        site.pages["rss"] = Page(site.pages["rss"].body.replace(b"<channel>", b"<channel><item><guid>https://n.example/2</guid><title>Shares rose</title></item>"))
+        await desk.poller.poll(feed)
+    assert [item.title for item in desk.sent.sent] == ["Shares rose"]
+
+
+async def test_a_store_that_takes_no_writes_costs_a_source_no_requests(desk: Desk) -> None:
+    async with Site(rss=Page(rss(("1", "Profit fell")))) as site:
+        await desk.redis.config_set("min-replicas-to-write", 1)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await desk.poller.poll(Feed(url=site.at("rss")))
+        finally:
+            await desk.redis.config_set("min-replicas-to-write", 0)
+        assert site.requests == []
+        assert len((await desk.poller.poll(Feed(url=site.at("rss")))).published) == 1
 
 
 async def test_authors_are_hashed_alike_by_every_scraper_of_an_installation(desk: Desk, names: Names) -> None:

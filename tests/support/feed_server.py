@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,11 +16,12 @@ PACE_S = 0.01
 
 @dataclass
 class Reply:
-    """Bytes to send, piece by piece; then the connection is closed, unless it `hangs`."""
+    """Bytes to send, piece by piece; then the connection is closed, unless it `hangs`, or torn down, where it `resets`."""
 
     pieces: Sequence[bytes] = ()
     trickle: bool = False
     hangs: bool = False
+    resets: bool = False
 
 
 @dataclass
@@ -42,12 +45,13 @@ def redirect(location: str, *, status: int = 302) -> Reply:
 
 
 class FeedServer:
-    """An HTTP server on 127.0.0.1.
+    """An HTTP server on 127.0.0.1, or on other `hosts` of this machine.
 
     `replies` are by path, without its query: they are given in order, the last for ever. Other paths are 404.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hosts: Sequence[str] = ("127.0.0.1",)) -> None:
+        self._hosts = hosts
         self.replies: dict[str, list[Reply]] = {}
         self.requests: list[Request] = []
         self.in_flight = 0
@@ -57,15 +61,17 @@ class FeedServer:
         self._served: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
+        self.ports: dict[str, int] = {}
 
     @property
     def url(self) -> str:
         """Its address, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._hosts[0]}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self.serve, self._hosts, 0)
+        self.ports = dict(found.getsockname()[:2] for found in self._server.sockets)
+        self.port = self.ports[self._hosts[0]]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -76,7 +82,8 @@ class FeedServer:
         await asyncio.gather(*self._served)
         await self._server.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
         task = asyncio.current_task()
         assert task is not None
         self._served.add(task)
@@ -125,6 +132,9 @@ class FeedServer:
                 return
         if answer.hangs:
             await reader.read()  # until the client gives up
+        if answer.resets:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
 
 
 async def _gone(reader: asyncio.StreamReader, *, within_s: float) -> bool:

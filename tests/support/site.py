@@ -18,7 +18,7 @@ class Page:
 
 
 class Site(FeedServer):
-    """Serves `pages` by path; a request whose If-None-Match names the body is answered 304."""
+    """Serves `pages` by path, `replies` first; a request whose If-None-Match names the body is answered 304."""
 
     def __init__(self, **pages: Page) -> None:
         super().__init__()
@@ -29,6 +29,8 @@ class Site(FeedServer):
         return f"{self.url}/{path}"
 
     def _reply_to(self, path: str) -> Reply:
+        if path in self.replies:
+            return super()._reply_to(path)
         page = self.pages.get(path.lstrip("/"), Page(b"", 404))
         etag = f'"{hashlib.sha256(page.body).hexdigest()[:16]}"'
         if page.status == 200 and self.requests[-1].headers.get("if-none-match") == etag:

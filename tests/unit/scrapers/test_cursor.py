@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from opinion.records import Document, Op
-from scrapers.cursor import MOST_VERSIONS, Seen, remembered, unpublished
+from scrapers.cursor import MOST_MARKS, MOST_VERSIONS, Seen, marks_of, remembered, unpublished
 from tests.support.records import document
 
 
@@ -34,6 +34,26 @@ def test_an_item_that_never_stops_changing_is_left_alone_after_a_while() -> None
         published += len(fresh)
         seen |= remembered(fresh, seen)
     assert published == MOST_VERSIONS
+
+
+def listed(number: int, words: str, *, at: str | None) -> Document:
+    return document(number, content_hash=words, canonical_url=at)
+
+
+def test_the_same_text_at_the_same_address_is_nothing_new_under_another_id() -> None:
+    before = marks_of([listed(1, "a", at="https://x.example/1"), listed(2, "a", at=None)])
+    now = [listed(3, "a", at="https://x.example/1"), listed(4, "b", at="https://x.example/1"), listed(5, "a", at="https://x.example/2"), listed(6, "a", at=None)]
+    assert unpublished(now, {}, marks=before) == now[1:]
+
+
+def test_an_edit_is_told_though_an_item_said_the_same_before() -> None:
+    before = [listed(1, "a", at="https://x.example/1"), listed(2, "b", at="https://x.example/1")]
+    (edited,) = unpublished([listed(1, "b", at="https://x.example/1")], remembered(before, {}), marks=marks_of(before))
+    assert edited.op is Op.UPDATE
+
+
+def test_no_more_items_are_known_by_their_texts_than_feeds_have() -> None:
+    assert len(marks_of([listed(number, "a", at=f"https://x.example/{number}") for number in range(2 * MOST_MARKS)])) == MOST_MARKS
 
 
 def test_what_is_still_listed_is_carried_over_to_today() -> None:

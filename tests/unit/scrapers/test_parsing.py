@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 
 from opinion.errors import PageChanged, SourceWalled
 from opinion.settings import Feed
+from opinion.tasks import end
 from scrapers import parsing
 from scrapers.parsing import Parser
 from scrapers.source import Parsed, Response
@@ -51,6 +53,22 @@ async def test_a_parser_that_hangs_or_dies_costs_one_poll(monkeypatch: pytest.Mo
         with pytest.raises(PageChanged, match=words):
             await parser.parse("feed", response(RSS), feed=FEED)
     assert len((await parser.parse("feed", response(RSS), feed=FEED)).documents) == 1
+
+
+def hang_if_long(_source: str, response: Response, _feed: Feed, _author_key: bytes) -> Parsed:
+    while len(response.body) > parsing.LONG_BYTES:
+        pass
+    return Parsed([], [])
+
+
+async def test_a_long_body_does_not_hold_up_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Parser()
+    monkeypatch.setattr(parsing, "_parse", hang_if_long)
+    long = asyncio.create_task(parser.parse("feed", response(b" " * (parsing.LONG_BYTES + 1)), feed=FEED))
+    await asyncio.sleep(0)  # it is first
+    assert await parser.parse("feed", response(RSS), feed=FEED) == Parsed([], [])
+    assert not long.done()
+    await end(long)
 
 
 async def test_memory_of_the_parser_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
