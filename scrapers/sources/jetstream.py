@@ -392,5 +392,5 @@ MANNERS = Manners(
         "links": "yes: keep the link to each post, which holds its author's id; default no",
     },
 )
-STREAM = Stream(connect=connect, place=place, gap=gap, quiet_s=QUIET_S, too_old=too_old)
+STREAM = Stream(connect=connect, place=place, gap=gap, quiet_s=QUIET_S, too_old=too_old, named_by=("protocol",))
 SOURCE = Source(NAME, ("bluesky",), parse, MANNERS, check=check, stream=STREAM)

@@ -127,10 +127,12 @@ async def measured(place: Stand, *, seconds: float, flat_out: int) -> dict[str, 
     behind = [max((look.at - steady.began_at) / (steady.ended_at - steady.began_at) * steady.taken - look.published, 0) / steady.taken * steady.sent / RATE for look in eased]
     flat, ends = await told(place, rate=0, count=flat_out)
     first = next(look for look in ends if look.published)  # before that its child starts
-    flat_per_s = (flat.taken - first.published) / flat.taken * flat.sent / (ends[-1].at - first.at)
+    flat_posts = (flat.taken - first.published) / flat.taken * flat.sent
+    last = ends[-1]
     return {
         "n": steady.sent + flat.sent,
-        "jetstream_posts_per_s": round(flat_per_s),
+        "jetstream_posts_per_s": round(flat_posts / (last.at - first.at)),
+        "jetstream_cpu_us_per_post": round((last.cpu_s - first.cpu_s) / flat_posts * 1e6, 1),
         "jetstream_told_per_s": RATE,
         "jetstream_taken": round(steady.taken / steady.sent, 3),
         "jetstream_cpu_cores": round((eased[-1].cpu_s - eased[0].cpu_s) / wall_s, 3),

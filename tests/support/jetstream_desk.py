@@ -25,6 +25,7 @@ from scrapers.cursor import Cursor, CursorStore
 from scrapers.health import Health
 from scrapers.scrape import Scraper, Shard
 from scrapers.source import fitted
+from scrapers.sources import jetstream
 from tests.support.jetstream import EVERY_US, Event, post
 from tests.support.workers import until
 
@@ -117,4 +118,4 @@ async def begin_at(desk: Desk, event: Event, *, back: timedelta = timedelta(0), 
     """The scraper has been here before, and published all that was before this event."""
     _, feed = fitted(desk.feed)
     us = event.time_us - back // timedelta(microseconds=1)
-    await desk.cursors.commit(feed.key, Cursor(place=f"{us},{us if rewound else 0},{event.seq}"), seen={}, at=BEGAN_AT)
+    await desk.cursors.commit(jetstream.SOURCE.place_key(feed), Cursor(place=f"{us},{us if rewound else 0},{event.seq}"), seen={}, at=BEGAN_AT)
