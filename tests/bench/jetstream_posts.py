@@ -94,7 +94,8 @@ def _record(drawn: random.Random, *, taken: bool) -> dict[str, Any]:
     return record
 
 
-def _frame(message: dict[str, Any], *, at_us: int) -> bytes:
+def frame_of(message: dict[str, Any], *, at_us: int) -> bytes:
+    """The message as it is sent at that time."""
     record = message["commit"].get("record")
     if record is not None:
         record["createdAt"] = msgspec.to_builtins(datetime.fromtimestamp(at_us / 1e6, UTC))
@@ -108,7 +109,7 @@ class Teller:
         self._rate = rate
         self._posts = list(islice(posts(seed=7), count))
         now_us = int(time.time() * 1e6)
-        self._made = [] if rate else [_frame(message, at_us=now_us + number) for number, (_, message) in enumerate(self._posts)]
+        self._made = [] if rate else [frame_of(message, at_us=now_us + number) for number, (_, message) in enumerate(self._posts)]
         self.told = asyncio.Event()
         self.began_at = self.ended_at = 0.0
 
@@ -132,7 +133,7 @@ class Teller:
         while sent < len(self._posts):
             due = min(int((time.time() - self.began_at) * self._rate), len(self._posts))
             for _, message in self._posts[sent:due]:
-                await connection.send(_frame(message, at_us=int(time.time() * 1e6)), text=True)
+                await connection.send(frame_of(message, at_us=int(time.time() * 1e6)), text=True)
             sent = due
             await asyncio.sleep(TICK_S)
 

@@ -27,7 +27,7 @@ from tests.support.jetstream import Jetstream, Play, deletion, post
 from tests.support.jetstream_desk import BEGAN_AT, NAME, at_us, begin_at, desk_on, is_well, once, posts
 from tests.support.workers import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_a_connection_that_ends_badly_costs_nothing(desk_of: Any, monkeypa
         await begin_at(desk, events[0])
         async with desk.scraping():
             documents = await desk.told(100)
-            await until(lambda: is_well(desk), within_s=5)
+            await until(lambda: is_well(desk), within_s=20)
             health = await desk.health()
     assert once(documents, events)
     assert desk.ended("source_unavailable") == len(plays)
@@ -116,7 +116,7 @@ async def test_what_v1_leaves_out_without_a_word_is_told_as_a_gap_once(desk_of: 
         await begin_at(desk, events[0], back=timedelta(hours=40))
         async with desk.scraping():
             documents = await desk.told(50)
-            await until(lambda: is_well(desk), within_s=5)
+            await until(lambda: is_well(desk), within_s=20)
             health = await desk.health()
     assert once(documents, events[50:])
     assert health.gap is not None
@@ -133,7 +133,7 @@ async def test_a_place_that_v2_refuses_as_too_old_is_left_with_a_gap(desk_of: An
             await until(lambda: len(server.asked) == 2, within_s=20, every_s=0.05)
             await server.tell(*later)
             documents = await desk.told(20)
-            await until(lambda: is_well(desk), within_s=5)
+            await until(lambda: is_well(desk), within_s=20)
             health = await desk.health()
     assert server.cursors == [1, None]
     assert once(documents, later)
@@ -155,7 +155,7 @@ async def test_a_long_message_is_passed_over_and_one_too_long_to_be_taken_in_sto
             await until(lambda: None in server.cursors, within_s=20, every_s=0.05)
             await server.tell(*later)
             documents = await desk.told(29 + 20)
-            await until(lambda: is_well(desk), within_s=5)
+            await until(lambda: is_well(desk), within_s=20)
             health = await desk.health()
     assert once(documents, [*events[:20], *events[21:30], *later])
     assert desk.ended("body_too_large") <= 3  # the rewound stretch is a place of its own
@@ -176,7 +176,7 @@ async def test_messages_that_are_none_cost_no_others_be_they_text_or_binary(desk
         await begin_at(desk, events[0])
         async with desk.scraping():
             documents = await desk.told(30)
-            await until(lambda: is_well(desk), within_s=5)
+            await until(lambda: is_well(desk), within_s=20)
     assert once(documents, events)
     assert desk.metric("items_dropped", reason="invalid") == len(GARBAGE) - 3
     assert len(server.asked) == 1
@@ -211,7 +211,7 @@ async def test_a_host_that_refuses_us_is_left_alone_for_a_quarter_of_an_hour(des
         desk = desk_of(server.url)
         async with desk.scraping():
             await until(lambda: desk.ended("source_walled"), within_s=20, every_s=0.05)
-            await until(lambda: desk.redis.hexists(desk.settings.names.sources, NAME), within_s=5)
+            await until(lambda: desk.redis.hexists(desk.settings.names.sources, NAME), within_s=20)
             health = await desk.health()
     assert 0.75 * REFUSED_FIRST_S <= health.interval_s <= 1.25 * REFUSED_FIRST_S
     assert health.last_error == f"ws://127.0.0.1:{server.port}/subscribe?..: answered 403"
@@ -244,9 +244,9 @@ async def test_reading_pauses_while_kafka_is_slow_and_nothing_is_lost_while_it_i
             paused_at = server.sent
             tap.away = True
             tap.open.set()
-            await until(lambda: desk.registry.get_sample_value("yuqing_scraper_publish_failures_total", {"reason": "bus_unavailable"}), within_s=5, every_s=0.05)
+            await until(lambda: desk.registry.get_sample_value("yuqing_scraper_publish_failures_total", {"reason": "bus_unavailable"}), within_s=20, every_s=0.05)
             tap.away = False
-            documents = await desk.told(750, within_s=30)
+            documents = await desk.told(750)
     assert paused_at < 10_000
     assert once(documents, events[::20])
     assert len(server.asked) == 1
@@ -257,7 +257,7 @@ async def test_what_nobody_takes_is_not_read_either() -> None:
     async with Jetstream(events) as server:
         (ask,) = jetstream.connect(Feed(source="jetstream", url=server.url), "1,0,0", BEGAN_AT)
         connection = await listen(ask, settings=Settings(allow_private_sources=True), clock=SystemClock())
-        await until(lambda: server.sent, within_s=5, every_s=0.05)
+        await until(lambda: server.sent, within_s=20, every_s=0.05)
         await until(lambda: stands_still(server), within_s=10)
         unread, taken = server.sent, 0
         while taken < len(events):

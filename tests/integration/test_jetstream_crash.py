@@ -26,7 +26,7 @@ from tests.support.proxy import Proxy
 from tests.support.workers import environment, until
 from yuqing.embedded.process import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 MOST_GROWTH_MB = 32
 
@@ -69,7 +69,7 @@ async def test_a_scraper_that_is_killed_before_kafka_has_a_batch_or_before_its_p
         for moment in (before_kafka, before_redis):
             proxy.mute(at=moment)
             async with scraper(desk, tmp_path, redis_url=proxy.url) as process:
-                await asyncio.wait_for(proxy.muted.wait(), 20)
+                await asyncio.wait_for(proxy.muted.wait(), 40)
                 found = len(await desk.documents())
                 process.kill()
                 await process.wait()
@@ -77,7 +77,7 @@ async def test_a_scraper_that_is_killed_before_kafka_has_a_batch_or_before_its_p
             assert found == (0 if moment == before_kafka else 100)
         await server.tell(*events[100:])
         async with scraper(desk, tmp_path, redis_url=proxy.url):
-            await until(lambda: is_deleted(desk, 2), within_s=20)
+            await until(lambda: is_deleted(desk, 2), within_s=40)
         documents = await desk.documents()
     copies = Counter((document.doc_id, document.op, document.content_hash) for document in documents)
     written = {document.text: document.doc_id for document in documents if document.op is Op.CREATE}
@@ -110,10 +110,10 @@ async def test_long_messages_and_a_backlog_cost_little_memory(desk_of: Any, redi
                 kept = await desk.redis.hget(desk.settings.names.sources, NAME)
                 return kept is not None and msgspec.json.decode(cast("bytes", kept), type=Health).documents >= count
 
-            await until(lambda: has(100), within_s=20, every_s=0.05)
+            await until(lambda: has(100), within_s=40, every_s=0.05)
             usual_mb, most_mb = most_mb, 0.0
             await server.tell(*long, *backlog)
-            await until(lambda: has(5_100), within_s=30, every_s=0.02)
+            await until(lambda: has(5_100), within_s=60, every_s=0.02)
             health = await desk.health()
         documents = await desk.documents()
     assert once(documents, [*few, *backlog])

@@ -65,7 +65,7 @@ class Desk(NamedTuple):
     def ended(self, outcome: str) -> float:
         return self.metric("fetches", outcome=outcome)
 
-    async def told(self, count: int, *, within_s: float = 20) -> list[Document]:
+    async def told(self, count: int, *, within_s: float = 40) -> list[Document]:
         """What Kafka holds once so many documents were published."""
         await until(lambda: self.metric("documents") >= count, within_s=within_s, every_s=0.05)
         return await self.documents()
