@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from opinion.codec import checked
 from opinion.errors import EmptyDocument
@@ -47,6 +48,7 @@ class Item(Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     op: Op = Op.CREATE
     kind: DocumentKind | None = None  # None: the feed's
+    version: int = 1  # above 1 where the same body told of it before
 
 
 def documents_of(items: Iterable[Item | Problem], *, source: str, version: int, response: Response, feed: Feed, author_key: bytes) -> Parsed:
@@ -69,12 +71,16 @@ def documents_of(items: Iterable[Item | Problem], *, source: str, version: int, 
 
 
 def latest(items: Iterable[Item | Problem]) -> list[Item | Problem]:
-    """Of messages that tell of the same item one after the other, the last one, at its place; problems all."""
+    """Of messages that tell of the same item one after the other, the last one, at its place; problems all.
+
+    A deletion of what was written before has version 2: what an earlier try has published of the same messages may be known to nobody but Kafka.
+    """
     found: dict[object, Item | Problem] = {}
     for number, item in enumerate(items):
         key = item.native_id if isinstance(item, Item) else number
-        found.pop(key, None)
-        found[key] = item
+        before = found.pop(key, None)
+        written = isinstance(before, Item) and (before.op is not Op.DELETE or before.version > 1)
+        found[key] = replace(item, version=2) if written and isinstance(item, Item) and item.op is Op.DELETE else item
     return list(found.values())
 
 
@@ -165,6 +171,7 @@ def _document(item: Item, *, source: str, version: int, response: Response, feed
         author_hash=author_hash(item.author, source=source, host=host_of(response.url), key=author_key),
         engagement=item.engagement,
         parent_id=item.parent_id,
+        version=item.version,
         content_hash=digest(f"{title}\n{text}", chars=32),
         labels=item.labels,
         extra=extra,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from opinion.addresses import GuardedTransport, guarded_socket
 from opinion.clock import Clock, monotonic_s
@@ -25,8 +25,10 @@ from scrapers.urls import host_of, masked
 
 MOST_FRAME_BYTES = 1 << 20
 """A longer message is passed over: texts that people write are a thousandth of it."""
-MOST_WIRE_BYTES = 8 << 20
-"""A message over this ends the connection before it is in memory."""
+MOST_WIRE_BYTES = 4 << 20
+"""A message over this ends the connection before it is in memory, where one of this length lies three times."""
+QUEUED = (1, 0)
+"""Messages that wait to be taken from which reading pauses, and at which it goes on. They may be long ones."""
 CLOSE_WITHIN_S = 2.0
 ANSWER_BYTES = 4_000
 """Of an answer that refuses a connection, so much is read for its reason."""
@@ -195,12 +197,12 @@ async def _open_socket(ask: Ask, settings: Settings, now: datetime, too_old: Too
         sock = await guarded_socket(host, parts.port or (443 if parts.scheme == "wss" else 80), allow_private=settings.allow_private_sources)
         connection = await connect(
             ask.url, sock=sock, additional_headers=dict(ask.headers), user_agent_header=settings.user_agent, proxy=None, max_size=MOST_WIRE_BYTES,
-            close_timeout=CLOSE_WITHIN_S, compression=None,
+            max_queue=QUEUED, close_timeout=CLOSE_WITHIN_S, compression=None,
         )  # fmt: skip
     except InvalidStatus as error:
         status, body = error.response.status_code, bytes(error.response.body or b"")
         raise _refused(ask, status, dict(error.response.headers.raw_items()), body[:ANSWER_BYTES], now, too_old) from error
-    except (OSError, InvalidHandshake, ValueError, EOFError) as error:
+    except (OSError, WebSocketException, ValueError, EOFError) as error:
         raise SourceUnavailable(f"{masked(ask.url)}: {type(error).__name__}") from error
     return SocketConnection(connection, host=host_of(ask.url) or host)
 

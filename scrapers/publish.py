@@ -49,13 +49,14 @@ class Publisher:
         """The documents that were new, published and acknowledged; then the cursor of the feed of that key is moved.
 
         What has one of the `marks` is not new.
-        With `known_only` the deletion of what was never published is left out: a source that tells of everybody's would fill the topic with them.
+        With `known_only` the deletion of what was never published is left out: a source that tells of everybody's would fill the topic with them. One of
+        version 2 comes with what it deletes: a try before a crash may have published that, and not remembered it.
         """
         cursors = self._cursors.of(source)
         seen = await cursors.seen([document.doc_id for document in documents], at=at)
         fresh = unpublished(documents, seen, marks=marks)
         if known_only:
-            fresh = [document for document in fresh if document.op is not Op.DELETE or document.doc_id in seen]
+            fresh = [document for document in fresh if document.op is not Op.DELETE or document.doc_id in seen or document.version > 1]
         records = [(document, encode(document)) for document in fresh]
         short = [(document, record) for document, record in records if len(record) <= MOST_BYTES]
         if len(short) < len(records):

@@ -11,7 +11,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from opinion.clock import Clock, monotonic_s
-from opinion.errors import PageChanged, SourceError, SourceUnavailable, StoreError
+from opinion.errors import BodyTooLarge, PageChanged, SourceError, SourceUnavailable, StoreError
 from opinion.settings import Feed
 from scrapers.cursor import Cursor
 from scrapers.listen import Batch, Connection, Pace, PlaceTooOld
@@ -53,6 +53,8 @@ class StreamPoller:
         self._first = False  # whether the next message is the first since the place
         self._held: Batch | None = None  # read, but not published yet
         self._gap: Gap | None = None  # not reported yet
+        self._stumbled: str | None = None  # the place behind which a message was too long to be taken in
+        self._past = False  # whether that happened twice: it will not get shorter
 
     async def poll(self, feed: Feed) -> Polled:
         """Publish the next batch; at most IDLE_S after the call.
@@ -74,7 +76,9 @@ class StreamPoller:
             self._held = self._gap = None
         except StoreError:
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, BodyTooLarge):
+                self._past, self._stumbled = self._stumbled == self._cursor.place, self._cursor.place
             await self.close()
             raise
         return polled
@@ -86,19 +90,26 @@ class StreamPoller:
             await connection.close()
 
     async def _connect(self, stream: Stream, source: Source, feed: Feed) -> None:
-        """Connect from the place that was published last, or from now where the source does not go back so far."""
+        """Connect from the place that was published last; from now where the source does not go back so far, or a message behind it cannot be taken in."""
         self._cursor = await self._publisher.cursors(source.name).load(source.place_key(feed))
         turn, self._turn = self._turn, self._turn + 1  # whatever becomes of this connection, the next is another host's
+        if self._past:
+            self._leave_out(stream)
         try:
             self._connection = await self._opened(stream, feed, turn)
         except PlaceTooOld:
-            self._gap = stream.gap(None, self._cursor.place, self._clock.now())
-            self._cursor = replace(self._cursor, place="")
+            self._leave_out(stream)
             self._connection = await self._opened(stream, feed, turn)
-        self._first, self._heard_s = bool(self._cursor.place), monotonic_s()
+        self._first, self._heard_s, self._past = bool(self._cursor.place), monotonic_s(), False
         if stream.heard is not None and self._first:
             self._gap = stream.gap(None, self._cursor.place, self._clock.now() - timedelta(seconds=self._ask.back_s))
             self._first = False
+
+    def _leave_out(self, stream: Stream) -> None:
+        """Go on from now, not from the place."""
+        if self._cursor.place:
+            self._gap = stream.gap(None, self._cursor.place, self._clock.now())
+            self._cursor = replace(self._cursor, place="")
 
     async def _opened(self, stream: Stream, feed: Feed, turn: int) -> Connection:
         asks = stream.connect(feed, self._cursor.place, self._clock.now())
@@ -123,14 +134,15 @@ class StreamPoller:
                 await self._stand(stream.heard(self._heard_at), source, feed)
             return Polled(outcome="not_modified", problems=problems or None, at_once=True)
         now = self._clock.now()
-        if self._first:
-            self._gap = stream.gap(frames[0], self._cursor.place, now)
+        first = next((frame for frame in frames if stream.place([frame], "")), None) if self._first else None  # notices have no place
+        if first is not None:
+            self._gap = stream.gap(first, self._cursor.place, now)
         parsed = await self._parsed([frame for frame in frames if frame.data], source, feed)
         if len(frames) >= UNREADABLE and not parsed.documents and sum(problem.reason == "invalid" for problem in parsed.problems) >= len(frames):
             raise PageChanged(f"none of {len(frames)} messages can be read: {parsed.problems[0].detail}")
         cursor = replace(self._cursor, place=stream.place(frames, self._cursor.place), whole_ms=0)
         published = await self._publisher.publish(parsed.documents, source=source.name, key=source.place_key(feed), cursor=cursor, at=now, known_only=True)
-        self._cursor, self._first = cursor, False
+        self._cursor, self._first = cursor, self._first and first is None
         return Polled(outcome="ok" if parsed.documents else "empty", published=published, problems=problems + parsed.problems, at_once=True)
 
     async def _stand(self, place: str, source: Source, feed: Feed) -> None:

@@ -33,7 +33,8 @@ class ListedSource(Struct, frozen=True):
     state: str  # the same in words
     kind: str
     lang: str  # BCP 47; empty: found per text
-    interval_s: float
+    interval_s: float  # between polls; of a source that pushes, before it is connected to again
+    pushed: bool
     options: list[Option]
     terms: str
     retention_days: int | None  # None: as long as wished
@@ -76,6 +77,7 @@ def _listed(source: Source) -> ListedSource:
         kind=manners.kind.value,
         lang=manners.lang,
         interval_s=manners.interval_s,
+        pushed=source.stream is not None,
         options=sorted(options, key=lambda option: not option.needed),
         terms=manners.terms,
         retention_days=manners.retention_days,
@@ -99,7 +101,7 @@ def _lines(source: ListedSource) -> Iterator[str]:
     parts = [
         source.kind,
         f"language {source.lang or 'found per text'}",
-        f"every {source.interval_s:g} s",
+        "as it comes" if source.pushed else f"every {source.interval_s:g} s",
         "full text" if source.full_text else "title and extract",
         "may be kept" if source.retention_days is None else f"may be kept {source.retention_days} days",
     ]

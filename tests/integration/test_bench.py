@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 
 import pytest
 
+from opinion.clock import epoch_ms
 from opinion.names import Names
-from opinion.records import TOPICS
+from opinion.records import TOPICS, Op
 from opinion.redis_client import connect
+from opinion.settings import Feed
 from opinion.windows import Applied, WindowStore
+from scrapers.source import Response, fitted
+from scrapers.sources import jetstream
 from tests.bench.corpus import documents
 from tests.bench.counting import counted
-from tests.support.records import scored
+from tests.bench.jetstream_posts import TAKEN, frame_of, posts
+from tests.support.records import NOON, scored
 
 
 @pytest.mark.integration
@@ -36,3 +42,14 @@ def test_a_seed_gives_the_same_mix_of_languages() -> None:
     assert {document.lang for document in drawn} == {"en", "zh-Hans"}
     assert len({document.doc_id for document in drawn}) == 200
     assert max(document.fetched_at for document in drawn) < now
+
+
+def test_of_the_posts_that_are_made_the_adapter_takes_those_that_are_meant_to_be_taken() -> None:
+    made = list(islice(posts(seed=3), 2_000))
+    lines = [frame_of(message, at_us=epoch_ms(NOON) * 1000 + number) for number, (_, message) in enumerate(made)]
+    _, feed = fitted(Feed(source="jetstream"))
+    found = jetstream.parse(Response(url="ws://127.0.0.1/", body=b"\n".join(lines), fetched_at=NOON), feed=feed)
+    assert sum(document.op is Op.CREATE for document in found.documents) == sum(taken for taken, _ in made)
+    assert abs(sum(taken for taken, _ in made) / len(made) - TAKEN) < 0.03
+    assert sum(document.op is Op.DELETE for document in found.documents) == sum(message["commit"]["operation"] == "delete" for _, message in made)
+    assert found.problems == []

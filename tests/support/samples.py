@@ -40,7 +40,7 @@ def expectation_of(body: Path) -> Path:
 
 def parsed(source: Source, body: Path, *, fetched_at: datetime = NOON) -> Parsed:
     """What a source reads from a body that arrived at noon, with no label but those inside it."""
-    given = Feed(source=source.name, url=FEED.url, options={name: SecretStr("given") for name in source.manners.needs})
+    given = Feed(source=source.name, url=FEED.url if source.stream is None else "", options={name: SecretStr("given") for name in source.manners.needs})
     _, feed = fitted(given)
     response = Response(url=FEED.url, body=body.read_bytes(), fetched_at=fetched_at)
     return source.parse(response, feed=feed, author_key=AUTHOR_KEY)

@@ -50,7 +50,7 @@ def test_each_says_all_that_is_known_of_it_and_fits_its_adapter() -> None:
 
 
 def test_adapters_that_need_nothing_and_are_open_are_among_them() -> None:
-    fit = {source.name for source in all_sources() if source.ask is not None and source.manners.stability != "red" and not source.manners.needs}
+    fit = {source.name for source in all_sources() if (source.ask or source.stream) is not None and source.manners.stability != "red" and not source.manners.needs}
     assert {feed.source for feed in ADAPTED} == fit
     for feed in ADAPTED:
         assert feed.model_fields_set == {"source", "name", "lang"}

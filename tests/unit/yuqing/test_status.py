@@ -263,6 +263,7 @@ def test_sources_can_be_read_in_100_columns(command: Command) -> None:
         ("feed", "reads the address that you give"),
         ("wallstreetcn", "one of `default`"),
         ("cls", "one of `default`, watch it"),
+        ("jetstream", "one of `default`"),
     ],
 )
 def test_the_state_of_a_source_is_in_words(command: Command, name: str, words: str) -> None:
@@ -294,6 +295,7 @@ def test_sources_in_json_say_everything(command: Command) -> None:
         assert tuple(listed[key] for key in ("stability", "kind", "lang", "interval_s", "terms", "retention_days", "full_text", "tried")) == said
         needed = {option["name"] for option in listed["options"] if option["needed"]}
         assert needed == set(manners.needs) | (set() if source.ask or source.stream else {"url"})
+        assert listed["pushed"] == (source.stream is not None)
         assert {option["name"]: option["what"] for option in listed["options"]}.items() >= manners.options.items()
 
 
