@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -143,11 +144,12 @@ def _plugin(subscription: Subscription) -> NotifyBase:
 @cache
 def _asset() -> AppriseAsset:
     """How Apprise works for us: no retries, redirects, files, templates or pictures of its own, and nothing logged but to us."""
-    from apprise import AppriseAsset, PersistentStoreMode  # noqa: PLC0415 - as above
+    from apprise import Apprise, AppriseAsset, PersistentStoreMode  # noqa: PLC0415 - as above
 
-    logger = logging.getLogger("apprise")
-    logger.propagate = False  # its lines may hold the target
-    logger.addHandler(_log)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of what its modules import
+        Apprise.instantiate("json://localhost")  # they are loaded by the first use
+    logging.getLogger("apprise").addFilter(_log)  # its lines may hold the target
     return AppriseAsset(
         app_id="Yuqing",
         app_desc="Yuqing",
@@ -170,15 +172,11 @@ def _form(plugin: NotifyBase) -> Form:
     from apprise import NotifyFormat  # noqa: PLC0415 - as above
     from apprise.conversion import convert_between  # noqa: PLC0415
 
-    def converted(text: str, to: NotifyFormat) -> str:
-        return str(convert_between(NotifyFormat.TEXT, to, text))  # type: ignore[no-untyped-call]
-
-    target = plugin.resolve_format(NotifyFormat.TEXT)
-    markdown = target == NotifyFormat.MARKDOWN
+    wanted = plugin.resolve_format(NotifyFormat.TEXT)
+    markdown = wanted == NotifyFormat.MARKDOWN
     return Form(
         markdown=markdown,
-        escape=lambda text: converted(text, NotifyFormat.MARKDOWN),
-        size=lambda body: len((body if markdown else converted(body, target)).encode()),
+        size=lambda body: len((body if markdown else str(convert_between(NotifyFormat.TEXT, wanted, body))).encode()),  # type: ignore[no-untyped-call]
         most_body=plugin.body_maxlen - plugin.overflow_buffer,
         most_title=max(plugin.title_maxlen, 0),
         shared=plugin.overflow_amalgamate_title,
@@ -197,11 +195,11 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=NAME)
 
 
-class _Log(logging.Handler):
+class _Log(logging.Filter):
     """What Apprise logs, kept for the thread that asks and shown to nobody."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._kept = threading.local()
 
     def begin(self) -> None:
@@ -210,10 +208,11 @@ class _Log(logging.Handler):
     def end(self) -> list[str]:
         return list(self._kept.lines)
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         lines = getattr(self._kept, "lines", None)
         if lines is not None:
             lines.append(record.getMessage())
+        return False
 
 
 _log = _Log()

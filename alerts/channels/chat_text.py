@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,14 +18,15 @@ SAID_IN_SENTENCE = 2
 """Figures that the sentence has told already: the negatives and their window come first."""
 
 _MORE: dict[Language, str] = {"en": "… {n} more", "zh": "……另有{n}条"}
-_INERT = str.maketrans({"@": "@\u200b"})
+_INERT = str.maketrans({"@": "@\u200b", "<": "‹", ">": "›"})
+_MARKUP = re.compile(r"[\\`*_\[\]~]")
+_BLOCK = re.compile(r"[#+=-]|\d+[.)]")  # what begins a heading or a list at the beginning of a line
 
 
 class Form(NamedTuple):
     """What a service takes."""
 
     markdown: bool
-    escape: Callable[[str], str]  # of text that is put into Markdown
     size: Callable[[str], int]  # of a body, in bytes, once it is in the service's own form
     most_body: int  # bytes
     most_title: int  # bytes; 0: it knows no titles, the title is put before the body
@@ -45,9 +47,9 @@ def said(notice: Notice, subscription: Subscription, form: Form) -> Said:
     """
     writer = _Writer(form, languages_of(subscription))
     title = cut_bytes(inert(title_of(notice, subscription)), min(form.most_title or MOST_BYTES, max(form.most_body // 3, 60)))
-    room = min(form.most_body, MOST_BYTES) - (len(form.escape(title).encode()) + 8 if form.shared or not form.most_title else 0)
+    room = min(form.most_body, MOST_BYTES) - (len(escaped(title).encode()) + 8 if form.shared or not form.most_title else 0)
     if form.markdown and not form.most_title:
-        title = form.escape(title)
+        title = escaped(title)
     if notice.reason is NoticeReason.TEST:
         return Said(title, writer.join([writer.text(TEST_TEXT[language]) for language in writer.languages]))
     candidates = writer.one(notice.alerts[0]) if len(notice.alerts) == 1 else writer.several(notice.alerts, subscription)
@@ -65,7 +67,7 @@ class _Writer:
         self._form = form
 
     def text(self, text: str) -> str:
-        return self._form.escape(inert(text)) if self._form.markdown else inert(text)
+        return escaped(inert(text)) if self._form.markdown else inert(text)
 
     def join(self, blocks: Sequence[str]) -> str:
         return ("\n\n" if self._form.markdown else "\n").join(block for block in blocks if block)
@@ -114,12 +116,23 @@ class _Writer:
 
 
 def inert(text: str) -> str:
-    r"""The text, in which nobody is called by name and nothing is a link of somebody's own making, in whatever a service makes of it.
+    """The text, in which nobody is called by name and nothing is a tag or a link of somebody's own making, whatever a service makes of it.
 
-    >>> inert("@all [see](http://x)").isascii(), inert("@all").replace("\u200b", "")
-    (False, '@all')
+    Angle brackets are replaced by their like: some services read tags in plain text too (Apprise 2.3 hands Telegram what is between them as HTML).
+
+    >>> inert("<b>profit</b>")
+    '‹b›profit‹/b›'
     """
     return text.translate(_INERT).replace("](", "]\u200b(")
+
+
+def escaped(text: str) -> str:
+    r"""The text as Markdown that reads the same. No more is escaped than has to be: some services show the backslashes.
+
+    >>> escaped("[HIGH] 3.2x *more*")
+    '\\[HIGH\\] 3.2x \\*more\\*'
+    """
+    return ("\u200b" if _BLOCK.match(text) else "") + _MARKUP.sub(r"\\\g<0>", text)
 
 
 def cut_bytes(text: str, most: int) -> str:

@@ -75,42 +75,45 @@ async def send(sender: Sender, subscription: Subscription, message: Message) -> 
     """
     options = subscription.options
     host, security = options["host"], security_of(subscription)
-    try:
-        connection = await guarded_socket(host, port_of(subscription), allow_private=sender.allow_private)
-    except AddressRefused as error:
-        raise DeliveryBlocked(f"{host} may not be called: it resolves to a private or reserved address") from error
-    except OSError as error:
-        raise DeliveryUnavailable(f"{host} did not answer: {type(error).__name__}") from error
     client = aiosmtplib.SMTP(
         hostname=host,
-        sock=connection,
         use_tls=security == "tls",
         start_tls=security == "starttls",
         username=options.get("username") or None,
         password=options.get("password") or None,
-        local_hostname=_literal(connection),
         timeout=sender.timeout_s,
     )
-    origin = _address(subscription, "from")
-    headed = f"Message-ID: <{message.id}@{origin.domain}>\r\n".encode() + message.body
     try:
         async with asyncio.timeout(sender.timeout_s):
-            await client.connect()
-            refused, _ = await client.sendmail(origin.addr_spec, [recipient.addr_spec for recipient in recipients_of(subscription)], headed)
-        await _leave(client)
+            connection = await guarded_socket(host, port_of(subscription), allow_private=sender.allow_private)
+            try:
+                refused = await _hand_over(client, connection, subscription=subscription, message=message)
+            finally:
+                client.close()
+                _cut(connection)
+    except AddressRefused as error:
+        raise DeliveryBlocked(f"{host} may not be called: it resolves to a private or reserved address") from error
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         raise _failure(error, host) from None  # what a server says may hold addresses
-    finally:
-        client.close()
-        connection.close()
     if refused:
-        log.warning("some recipients of an e-mail were refused", subscription=subscription.id, refused=len(refused), codes=sorted({answer.code for answer in refused.values()}))
+        log.warning("some recipients of an e-mail were refused", subscription=subscription.id, refused=len(refused), codes=refused)
 
 
-async def _leave(client: aiosmtplib.SMTP) -> None:
-    """Say goodbye, which changes nothing any more: the message is taken."""
-    with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+async def _hand_over(client: aiosmtplib.SMTP, connection: socket.socket, *, subscription: Subscription, message: Message) -> list[int]:
+    """Give the server the message; its answers to recipients that it refused."""
+    origin = _address(subscription, "from")
+    headed = f"Message-ID: <{message.id}@{origin.domain}>\r\n".encode() + message.body
+    await client.connect(sock=connection, local_hostname=_literal(connection))
+    refused, _ = await client.sendmail(origin.addr_spec, [recipient.addr_spec for recipient in recipients_of(subscription)], headed)
+    with contextlib.suppress(aiosmtplib.SMTPException, OSError):  # a goodbye changes nothing: the message is taken
         await client.quit(timeout=LEAVE_S)
+    return [answer.code for answer in refused.values()]
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection at both ends, so that nothing waits for the other side to close TLS; it is its transport's to close."""
+    with contextlib.suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _failure(error: Exception, host: str) -> DeliveryError:
@@ -123,7 +126,7 @@ def _failure(error: Exception, host: str) -> DeliveryError:
         return (DeliveryRateLimited if _BUSY.search(error.message) else DeliveryUnavailable)(f"{host} answered {error.code}")
     if isinstance(error, aiosmtplib.SMTPResponseException) and error.code >= 500:
         return DeliveryRefused(f"{host} answered {error.code}")
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or type(error) is aiosmtplib.SMTPException:
         return DeliveryRefused(f"{host} does not offer what the options ask for")
     return DeliveryUnavailable(f"{host} did not answer: {type(error).__name__}")
 
@@ -177,7 +180,7 @@ def _parsed(given: str, option: str) -> Address:
     """The address; it is not shown where it is none, for nobody knows then what it is."""
     name, place = parseaddr(given)
     try:
-        if _PLACE.fullmatch(place) is None or not name.isprintable():
+        if _PLACE.fullmatch(place) is None or not given.strip().isprintable():
             raise ConfigError(f"channel {NAME}: option {option!r} must be like `desk@example.com` or `Desk <desk@example.com>`, in ASCII but for the name")
         return Address(display_name=name, addr_spec=place)
     except (MessageError, ValueError, IndexError) as error:
