@@ -24,8 +24,11 @@ SEVERITIES: dict[Language, dict[Severity, str]] = {
 }
 OVER: dict[Language, str] = {"en": "OVER", "zh": "已平息"}
 TEST_TITLE: dict[Language, str] = {"en": "Test message", "zh": "测试消息"}
-TEST_TEXT: dict[Language, str] = {"en": "This is a test. Nothing has happened.", "zh": "这是一条测试消息，没有发生任何事件。"}
+DISABLED_TITLE: dict[Language, str] = {"en": "A receiver is told no more", "zh": "一个接收端已停用"}
 
+_TEST: dict[Language, str] = {"en": "This is a test. Nothing has happened.", "zh": "这是一条测试消息，没有发生任何事件。"}
+_STILL: dict[Language, str] = {"en": "negative opinion is still high", "zh": "负面舆情仍处高位"}
+_STILL_LOST: dict[Language, str] = {"en": "still no documents come in", "zh": "信息仍然中断"}
 _RANK = list(Severity)
 _WHAT: dict[Language, dict[TransitionReason, str]] = {
     "en": {
@@ -33,20 +36,26 @@ _WHAT: dict[Language, dict[TransitionReason, str]] = {
         TransitionReason.SCORE_GREW: "negative opinion surged further",
         TransitionReason.SEVERITY_ROSE: "negative opinion grew more severe",
         TransitionReason.CALM_AGAIN: "negative opinion has calmed",
+        TransitionReason.SOURCE_LOST: "no documents come in",
+        TransitionReason.SOURCE_BACK: "documents come in again",
         TransitionReason.ACKNOWLEDGED: "acknowledged",
         TransitionReason.ASSIGNED: "assigned",
         TransitionReason.NOTED: "a note was added",
         TransitionReason.MUTED: "muted",
+        TransitionReason.UNMUTED: "no longer muted",
     },
     "zh": {
         TransitionReason.THRESHOLD_PASSED: "负面舆情激增",
         TransitionReason.SCORE_GREW: "负面舆情进一步升高",
         TransitionReason.SEVERITY_ROSE: "负面舆情风险等级上升",
         TransitionReason.CALM_AGAIN: "负面舆情已平息",
+        TransitionReason.SOURCE_LOST: "信息中断",
+        TransitionReason.SOURCE_BACK: "信息已恢复",
         TransitionReason.ACKNOWLEDGED: "已确认",
         TransitionReason.ASSIGNED: "已指派",
         TransitionReason.NOTED: "有新备注",
         TransitionReason.MUTED: "已静音",
+        TransitionReason.UNMUTED: "已取消静音",
     },
 }
 
@@ -75,10 +84,18 @@ def languages_of(subscription: Subscription) -> tuple[Language, ...]:
 def title_of(notice: Notice, subscription: Subscription) -> str:
     """What a message is about, on one line: `[HIGH] Huasui Dairy: negative opinion surged`."""
     languages = languages_of(subscription)
-    if notice.reason is NoticeReason.TEST:
-        return f"{' · '.join(TEST_TITLE[language] for language in languages)}{colon(languages)}{plain(subscription.name, most=80)}"
+    if not notice.alerts:
+        titles, name = (TEST_TITLE, subscription.name) if notice.reason is NoticeReason.TEST else (DISABLED_TITLE, notice.labels.get("subscription", ""))
+        return colon(languages).join(filter(None, [" · ".join(titles[language] for language in languages), plain(name, most=80)]))
     tag = " · ".join(_tag(notice.alerts, language) for language in languages)
     return f"[{tag}] {_several(notice, languages) if len(notice.alerts) > 1 else _one(notice, languages)}"
+
+
+def announcement_of(notice: Notice, languages: Iterable[Language]) -> list[str]:
+    """What there is to say where there are no alerts: of a test that it is one, of another receiver's end why."""
+    if notice.reason is NoticeReason.TEST:
+        return [_TEST[language] for language in languages]
+    return [plain(notice.summary, most=1000)] if notice.summary else []
 
 
 def title_of_alert(alert: Alert, subscription: Subscription) -> str:
@@ -100,9 +117,10 @@ def _tag(alerts: Sequence[Alert], language: Language) -> str:
 
 def _one(notice: Notice, languages: Sequence[Language]) -> str:
     (alert,) = notice.alerts
-    again = notice.reason is NoticeReason.REPEAT
-    still: dict[Language, str] = {"en": "negative opinion is still high", "zh": "负面舆情仍处高位"}
-    return f"{plain(alert.subject_name)}{colon(languages)}{' · '.join(still[language] if again else _WHAT[language][alert.reason] for language in languages)}"
+    words = {language: _WHAT[language][alert.reason] for language in languages}
+    if notice.reason is NoticeReason.REPEAT:
+        words = _STILL_LOST if alert.lane is Lane.SOURCE else _STILL
+    return f"{plain(alert.subject_name)}{colon(languages)}{' · '.join(words[language] for language in languages)}"
 
 
 def _several(notice: Notice, languages: Sequence[Language]) -> str:
@@ -127,14 +145,16 @@ def sentences_of(alert: Alert, languages: Iterable[Language]) -> list[str]:
 def figures_of(alert: Alert, language: Language) -> list[tuple[str, str]]:
     """What the alert stands on, name and value; the numbers of its height where it is over."""
     window, english = alert.window, language == "en"
-    rows = [
-        ("Negative" if english else "负面", _negative(window, alert.lane, english=english)),
-        ("Window" if english else "窗口", _window(window, english=english)),
-        ("Score" if english else "显著性", _score(window, english=english)),
-    ]
+    rows: list[tuple[str, str]] = []
+    if alert.lane is not Lane.SOURCE:
+        rows.append(("Negative" if english else "负面", _negative(window, alert.lane, english=english)))
+        rows.append(("Window" if english else "窗口", _window(window, english=english)))
+        rows.append(("Score" if english else "显著性", _score(window, english=english)))
     if alert.trend is not None:
         slope, low, high = (100 * value for value in (alert.trend.slope_per_hour, alert.trend.slope_low, alert.trend.slope_high))
         rows.append(("Trend", f"{slope:+.1f} points/h ({low:+.1f} to {high:+.1f})") if english else ("趋势", f"每小时{slope:+.1f}个百分点（{low:+.1f}至{high:+.1f}）"))
+    if alert.priority is not None:
+        rows.append(("Priority" if english else "优先级", f"{alert.priority:.0%}" + (f" ({plain('; '.join(alert.priority_why))})" if alert.priority_why else "")))
     rows.append(("Since" if english else "始于", moment(alert.started_at)))
     if alert.ended_at is not None:
         rows.append(("Until" if english else "止于", moment(alert.ended_at)))

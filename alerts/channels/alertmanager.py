@@ -82,7 +82,7 @@ async def send(sender: Sender, subscription: Subscription, message: Message) -> 
     still = [alert for alert in push.on if alert.ends_at > message.at] + push.over
     newest = [alert for alert in still if _is_newest(sender, subscription, alert, at=push.at)]
     if not newest:
-        raise DeliveryGone("outdated before it could be told: the alerts were told anew since, or will be")
+        raise DeliveryGone("outdated before it could be told: the alerts were told anew since, or will be", message_only=True)
     await post(sender, address_of(subscription.url), body=msgspec.json.encode(newest), headers=auth_headers(subscription), at=message.at)
 
 

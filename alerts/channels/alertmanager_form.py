@@ -11,11 +11,11 @@ from msgspec import Struct
 from alerts.notify.groups import Notice, NoticeReason
 from alerts.notify.labels import identity_of
 from alerts.subscriptions import Subscription
-from alerts.wording import TEST_TEXT, languages_of, link_of, plain, source_of
+from alerts.wording import announcement_of, languages_of, link_of, plain, source_of
 from opinion.errors import ConfigError
-from opinion.records import Alert, AlertStatus
+from opinion.records import Alert, AlertStatus, Lane
 
-TEST_LABELS = {"alertname": "YuqingTest"}
+TEST, DISABLED = "YuqingTest", "YuqingSubscriptionDisabled"
 MOST_EVIDENCE = 3
 
 AUTH_OPTIONS = {
@@ -39,9 +39,11 @@ class FormedAlert(Struct, frozen=True, kw_only=True):
 
 def formed(notice: Notice, subscription: Subscription) -> list[FormedAlert]:
     """The alerts of a notice; of several on one subject the newest, since receivers take them for one."""
-    if notice.reason is NoticeReason.TEST:
-        said = {"summary": "\n".join(TEST_TEXT[language] for language in languages_of(subscription)), "subscription": plain(subscription.name, most=80)}
-        return [FormedAlert(labels=TEST_LABELS, annotations=said, starts_at=notice.at, ended_at=None)]
+    if not notice.alerts:
+        test = notice.reason is NoticeReason.TEST
+        name = plain(subscription.name if test else notice.labels.get("subscription", ""), most=80)
+        said = {"summary": "\n".join(announcement_of(notice, languages_of(subscription))), "subscription": name}
+        return [FormedAlert(labels={"alertname": TEST} if test else {"alertname": DISABLED, "subscription": name}, annotations=said, starts_at=notice.at, ended_at=None)]
     newest: dict[str, Alert] = {}
     for alert in notice.alerts:
         known = newest.get(alert.subject)
@@ -71,14 +73,7 @@ def annotations_of(alert: Alert, subscription: Subscription) -> dict[str, str]:
     elif languages == ("en",):
         summary = {"summary": alert.summary}
     evidence = [" ".join(filter(None, [plain(item.title, most=160), f"({source_of(item, languages[0])})", link_of(item.url)])) for item in alert.evidence[:MOST_EVIDENCE]]
-    found = summary | {
-        "description": "\n".join(evidence),
-        "subject_name": plain(alert.subject_name),
-        "severity": alert.severity.value,
-        "lane": alert.lane.value,
-        "alert_id": alert.alert_id,
-        "sequence": str(alert.sequence),
-        "story": next((item.story_id for item in alert.evidence if item.story_id), ""),
+    numbers = {
         "negative": str(window.negative),
         "total": str(window.total),
         "ratio": f"{window.ratio:.4g}",
@@ -89,11 +84,21 @@ def annotations_of(alert: Alert, subscription: Subscription) -> dict[str, str]:
         "window_s": str(window.width_s),
         "stories": str(window.stories),
         "publishers": str(window.publishers),
+    }
+    found = summary | {
+        "description": "\n".join(evidence),
+        "subject_name": plain(alert.subject_name),
+        "severity": alert.severity.value,
+        "lane": alert.lane.value,
+        "alert_id": alert.alert_id,
+        "sequence": str(alert.sequence),
+        "story": next((item.story_id for item in alert.evidence if item.story_id), ""),
+        "priority": "" if alert.priority is None else f"{alert.priority:.2g}",
         "acknowledged_by": plain(alert.acknowledged_by or "", most=80),
         "assigned_to": plain(alert.assigned_to or "", most=80),
         "console": link_of(alert.links.console),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in (found if alert.lane is Lane.SOURCE else found | numbers).items() if value}
 
 
 def check_auth(subscription: Subscription) -> None:

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from alerts.notify.groups import Notice, NoticeReason
+from alerts.notify.groups import Notice
 from alerts.subscriptions import Subscription
-from alerts.wording import TEST_TEXT, Language, colon, figures_of, languages_of, link_of, plain, sentences_of, source_of, title_of, title_of_alert
+from alerts.wording import Language, announcement_of, colon, figures_of, languages_of, link_of, plain, sentences_of, source_of, title_of, title_of_alert
 from opinion.records import Alert
 
 MOST_EVIDENCE = 3
 MOST_BYTES = 6_000
 """Whatever the service takes: a longer message is not read in a chat."""
-SAID_IN_SENTENCE = 2
-"""Figures that the sentence has told already: the negatives and their window come first."""
+SAID_IN_SENTENCE = {"Negative", "Window", "负面", "窗口"}
+"""Figures that the sentence has told already."""
 
 _MORE: dict[Language, str] = {"en": "… {n} more", "zh": "……另有{n}条"}
 _INERT = str.maketrans({"@": "@\u200b", "<": "‹", ">": "›"})
@@ -50,8 +50,8 @@ def said(notice: Notice, subscription: Subscription, form: Form) -> Said:
     room = min(form.most_body, MOST_BYTES) - (len(escaped(title).encode()) + 8 if form.shared or not form.most_title else 0)
     if form.markdown and not form.most_title:
         title = escaped(title)
-    if notice.reason is NoticeReason.TEST:
-        return Said(title, writer.join([writer.text(TEST_TEXT[language]) for language in writer.languages]))
+    if not notice.alerts:
+        return Said(title, writer.join([writer.text(line) for line in announcement_of(notice, writer.languages)]) or title)
     candidates = writer.one(notice.alerts[0]) if len(notice.alerts) == 1 else writer.several(notice.alerts, subscription)
     for body in candidates:
         if form.size(body) <= room:
@@ -74,7 +74,7 @@ class _Writer:
 
     def one(self, alert: Alert) -> Iterator[str]:
         sentences = [self.text(sentence) for sentence in sentences_of(alert, self.languages)]
-        figures = self.text(" · ".join(f"{name} {value}" for name, value in figures_of(alert, self.languages[0])[SAID_IN_SENTENCE:]))
+        figures = self.text(" · ".join(f"{name} {value}" for name, value in _unsaid(figures_of(alert, self.languages[0]))))
         console = self._console(alert)
         for shown in range(min(MOST_EVIDENCE, len(alert.evidence)), -1, -1):
             left = len(alert.evidence) - shown
@@ -113,6 +113,10 @@ class _Writer:
 
     def _more(self, count: int) -> str:
         return self.text(" · ".join(_MORE[language].format(n=count) for language in self.languages))
+
+
+def _unsaid(figures: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in figures if name not in SAID_IN_SENTENCE]
 
 
 def inert(text: str) -> str:

@@ -7,10 +7,10 @@ from html import escape
 
 from msgspec import Struct, field
 
-from alerts.notify.groups import Notice, NoticeReason
+from alerts.notify.groups import Notice
 from alerts.subscriptions import Subscription
-from alerts.wording import TEST_TEXT, Language, colon, figures_of, languages_of, link_of, plain, sentences_of, source_of, title_of, title_of_alert
-from opinion.records import Alert, AlertStatus, Severity
+from alerts.wording import Language, announcement_of, colon, figures_of, languages_of, link_of, plain, sentences_of, source_of, title_of, title_of_alert
+from opinion.records import Alert, AlertEvidence, AlertStatus, Severity
 
 MOST_SHOWN = 20
 """Alerts that a message tells of in full; the rest by their titles. With five documents each that is some 60 kB."""
@@ -64,7 +64,7 @@ def page_of(notice: Notice, subscription: Subscription) -> Page:
     left_out = len(rest) - MOST_LISTED
     return Page(
         subject=title_of(notice, subscription),
-        lead=[TEST_TEXT[language] for language in languages] if notice.reason is NoticeReason.TEST else [],
+        lead=[] if notice.alerts else announcement_of(notice, languages),
         sections=[_section(alert, subscription) for alert in shown],
         more=[title_of_alert(alert, subscription) for alert in rest[:MOST_LISTED]] + ([_both(_MORE, languages).format(n=left_out)] if left_out > 0 else []),
         footer=f"yuqing · {plain(subscription.name, most=80)}",
@@ -83,9 +83,14 @@ def _section(alert: Alert, subscription: Subscription) -> Section:
         colour=_CALM if alert.status == AlertStatus.RESOLVED else _COLOURS[alert.severity],
         sentences=sentences_of(alert, languages),
         figures=[(" · ".join(name for name, _ in row), row[0][1]) for row in rows],  # numbers need no second telling
-        items=[Item(title=plain(item.title) or link_of(item.url), url=link_of(item.url), source=source_of(item, languages[0])) for item in alert.evidence],
+        items=[_item(item, languages[0]) for item in alert.evidence],
         console=link_of(alert.links.console),
     )
+
+
+def _item(item: AlertEvidence, language: Language) -> Item:
+    decided = ", ".join(f"“{plain(words, most=60)}”" for words in item.why)
+    return Item(title=plain(item.title) or link_of(item.url), url=link_of(item.url), source=" · ".join(filter(None, [source_of(item, language), decided])))
 
 
 def _both(words: dict[Language, str], languages: Sequence[Language]) -> str:

@@ -19,10 +19,12 @@ NAME = "webhook"
 
 
 def render(notice: Notice, subscription: Subscription) -> bytes:
-    """The body of a notice of one alert, or of a test: `{"type", "timestamp", "data"}`, under 20 kB."""
+    """The body of a notice of one alert, of a test, or of another receiver's end: `{"type", "timestamp", "data"}`, under 20 kB."""
     if notice.reason is NoticeReason.TEST:
         said = {"subscription": subscription.name, "summary": "This is a test. Nothing has happened."}
         return msgspec.json.encode({"type": "alert.test", "timestamp": notice.at, "data": said})
+    if notice.reason is NoticeReason.DISABLED:
+        return msgspec.json.encode({"type": "subscription.disabled", "timestamp": notice.at, "data": {**notice.labels, "summary": notice.summary}})
     (alert,) = notice.alerts
     return msgspec.json.encode({"type": f"alert.{alert.status.value}", "timestamp": alert.updated_at, "data": alert})
 

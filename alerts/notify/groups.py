@@ -36,6 +36,7 @@ class NoticeReason(StrEnum):
     REPEAT = "repeat"  # the repeat interval has passed
     DIGEST = "digest"  # quiet hours are over
     TEST = "test"
+    DISABLED = "disabled"  # another receiver is told no more
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -80,9 +81,10 @@ class Notice(Struct, frozen=True, kw_only=True):
     subscription_id: str
     labels: dict[str, str]  # of the group
     reason: NoticeReason
-    alerts: list[Alert]  # those on first, then those that ended; the newest transition of each
+    alerts: list[Alert]  # those on first, then those that ended; the newest transition of each; none of a test, or of another receiver's end
     at: Instant
     repeats: int = 0
+    summary: str = ""  # what there is to say where there are no alerts; empty of a test
 
 
 def group_key(subscription_id: str, labels: Mapping[str, str]) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from opinion.errors import ConfigError
-from opinion.records import Alert
+from opinion.records import Alert, Lane
 
 NAME = "NegativeOpinion"
 """The `alertname` of every alert on a subject's opinion."""
+LOST = "SourceLost"
+"""The same of an alert on what feeds us."""
 IDENTITY = ("alertname", "subject", "subject_kind", "market")
 """Labels that never change over the life of an alert: they follow from its subject."""
 MOST_PATTERN_CHARS = 200
@@ -68,7 +70,7 @@ def labels_of(alert: Alert) -> dict[str, str]:
     """The labels of an alert. `story` is that of its most telling document; empty ones are left out."""
     subject_kind, _, rest = alert.subject.partition(":")
     labels = {
-        "alertname": NAME,
+        "alertname": LOST if alert.lane is Lane.SOURCE else NAME,
         "alert_id": alert.alert_id,
         "subject": alert.subject,
         "subject_kind": subject_kind,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from alerts.notify.groups import Notice, NoticeReason
-from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, TransitionReason, Trend
+from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Lane, Severity, TransitionReason, Trend
 from tests.support.records import NOON, alert
 
 SUMMARY = "Negative opinion on Huasui Dairy surged: 41 of 58 texts in the last 60 min were negative (71%, usual 22%, 3.2x), told by 14 publishers in 19 stories."
@@ -73,6 +73,14 @@ def many_alerts(count: int, **changes: Any) -> list[Alert]:
     return [whole_alert(alert_id=f"al_{number}", subject=f"entity:XDEM:{number:04}", subject_name=f"Company {number}", **changes) for number in range(count)]
 
 
+def source_alert(sequence: int = 1, *, over: bool = False) -> Alert:
+    """The alert on a language of which no source is left, or its end."""
+    fields: dict[str, Any] = {"subject": "language:zh", "subject_name": "Chinese", "lane": Lane.SOURCE, "severity": Severity.CRITICAL, "trend": None, "evidence": []}
+    if over:
+        return ended_alert(sequence, reason=TransitionReason.SOURCE_BACK, summary="No longer blind.", summary_zh="中文信息源已恢复。", **fields)
+    return whole_alert(sequence, reason=TransitionReason.SOURCE_LOST, summary="Blind for Chinese.", summary_zh="中文信息源全部中断。", **fields)
+
+
 def notice(*alerts: Alert, reason: NoticeReason = NoticeReason.FIRST, **changes: Any) -> Notice:
     """A notice of these alerts, a minute after the newest transition."""
     at = max([one.updated_at for one in alerts], default=NOON) + timedelta(minutes=1)
@@ -81,6 +89,11 @@ def notice(*alerts: Alert, reason: NoticeReason = NoticeReason.FIRST, **changes:
 
 
 TEST = notice(reason=NoticeReason.TEST)
+DISABLED = notice(
+    reason=NoticeReason.DISABLED,
+    labels={"subscription_id": "sub_other", "subscription": "other"},
+    summary="The subscription other is told no more: the receiver answered 410.",
+)
 
 NOTICES = {
     "first": notice(whole_alert()),
@@ -92,6 +105,10 @@ NOTICES = {
     "hostile": notice(whole_alert(subject_name=HOSTILE[0], evidence=[evidence(number, title=title, publisher=title) for number, title in enumerate(HOSTILE)])),
     "hostile name": notice(whole_alert(subject_name=HOSTILE[1], acknowledged_by=HOSTILE[1], evidence=[evidence(1, url="javascript:alert(1)", title="")])),
     "test": TEST,
+    "disabled": DISABLED,
+    "blind": notice(source_alert()),
+    "seeing": notice(source_alert(2, over=True), reason=NoticeReason.ALL_RESOLVED),
+    "ranked": notice(whole_alert(priority=0.82, priority_why=["severity high", HOSTILE[1]], evidence=[evidence(1, why=["recalls", HOSTILE[0]])])),
     "group": notice(*many_alerts(5), ended_alert(alert_id="al_9"), reason=NoticeReason.RESOLVED, labels={"market": "XDEM"}),
     "digest": notice(*many_alerts(3), reason=NoticeReason.DIGEST),
     "crowd": notice(*many_alerts(500), reason=NoticeReason.DIGEST, labels={"market": "XDEM"}),

@@ -19,7 +19,7 @@ from alerts.subscriptions import Subscription
 from opinion.errors import ConfigError, DeliveryGone, DeliveryUnavailable
 from opinion.records import AlertStatus, Lane, Severity
 from tests.support.channel_stands import subscription
-from tests.support.notices import SUMMARY, SUMMARY_ZH, TEST, ended_alert, evidence, many_alerts, notice, whole_alert
+from tests.support.notices import DISABLED, NOTICES, SUMMARY, SUMMARY_ZH, TEST, ended_alert, evidence, many_alerts, notice, whole_alert
 from tests.support.records import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -43,7 +43,7 @@ class Manager:
         assert (request.method, str(request.url)) == ("POST", URL + "/api/v2/alerts")
         if self.status == 200:
             self.pushed.append(json.loads(request.content))
-        return httpx.Response(self.status)
+        return httpx.Response(self.status, stream=httpx.ByteStream(b""))
 
     async def send(self, told: Notice, *, at: datetime | None = None) -> None:
         await alertmanager.send(self.sender, desk(), Message(id="msg", body=alertmanager.render(told, desk()), at=at or told.at))
@@ -212,7 +212,7 @@ async def test_credentials_are_sent_and_not_kept() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request.headers["authorization"])
-        return httpx.Response(200)
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
 
     sender = Sender(httpx.AsyncClient(transport=httpx.MockTransport(answer)), allow_private=True)
     for options in ({"bearer": "token"}, {"username": "yuqing", "password": "hush"}):
@@ -266,3 +266,16 @@ def test_alerts_over_the_cap_are_counted() -> None:
 def test_a_cap_is_a_number(value: str) -> None:
     with pytest.raises(ConfigError, match="max_alerts"):
         checked(hook(options={"max_alerts": value}))
+
+
+def test_an_alert_on_sources_is_one_of_another_name() -> None:
+    (alert,) = json.loads(alertmanager.render(NOTICES["blind"], desk()))["on"]
+    assert alert["labels"] == {"alertname": "SourceLost", "subject": "language:zh", "subject_kind": "language"}
+    assert alert["annotations"]["summary"] == "Blind for Chinese."
+    assert not {"negative", "ratio", "score"} & set(alert["annotations"])
+
+
+def test_another_receivers_end_is_an_alert_of_its_own() -> None:
+    (alert,) = json.loads(alertmanager.render(DISABLED, desk()))["on"]
+    assert alert["labels"] == {"alertname": "YuqingSubscriptionDisabled", "subscription": "other"}
+    assert alert["annotations"]["summary"] == DISABLED.summary

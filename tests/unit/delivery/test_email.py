@@ -18,7 +18,7 @@ from alerts.notify.groups import Notice
 from alerts.subscriptions import Subscription
 from opinion.errors import ConfigError, DeliveryBlocked, DeliveryError, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
 from tests.support.channel_stands import subscription
-from tests.support.notices import HOSTILE, NOTICES, TEST, ended_alert, evidence, many_alerts, notice, whole_alert
+from tests.support.notices import DISABLED, HOSTILE, NOTICES, TEST, ended_alert, evidence, many_alerts, notice, whole_alert
 from tests.support.records import NOON
 from tests.support.smtp_server import TLS, MailServer
 
@@ -137,6 +137,9 @@ def test_the_html_body_says_the_same(language: str, text: str) -> None:
         ("group", "en", "[HIGH] 5 on, 1 over: Company 0, Company 1, Company 2 +3"),
         ("digest", "zh", "[高风险] 3条进行中（免打扰时段汇总）：Company 0, Company 1, Company 2"),
         ("test", "both", "Test message · 测试消息: desk"),
+        ("disabled", "en", "A receiver is told no more: other"),
+        ("blind", "en", "[CRITICAL] Chinese: no documents come in"),
+        ("seeing", "zh", "[已平息] Chinese：信息已恢复"),
     ],
 )
 def test_a_subject_says_what_it_is_about(name: str, language: str, subject: str) -> None:
@@ -316,3 +319,21 @@ async def test_a_name_that_does_not_resolve_is_tried_again() -> None:
 def test_a_test_says_so() -> None:
     assert part(rendered(TEST), "plain").startswith("This is a test. Nothing has happened.\n")
     assert part(rendered(TEST, "zh"), "plain").startswith("这是一条测试消息")
+
+
+def test_another_receivers_end_says_why() -> None:
+    assert part(rendered(DISABLED), "plain").startswith("The subscription other is told no more: the receiver answered 410.\n")
+
+
+def test_an_alert_on_sources_has_no_numbers_of_opinion() -> None:
+    text = part(rendered(NOTICES["blind"]), "plain")
+    assert "Blind for Chinese." in text
+    assert "Since: 2026-11-23 12:00 UTC" in text
+    assert "Negative" not in text
+    assert "Score" not in text
+
+
+def test_what_decided_is_shown() -> None:
+    text = part(rendered(NOTICES["ranked"]), "plain")
+    assert "Priority: 82% (severity high; a line Bcc: everyone@desk.example and a body)\n" in text
+    assert "(news.example, 2026-11-23 11:55 UTC · “recalls”, “<script>alert(1)</script> <b>bold</b> & \"quoted\" 'too'”)\n" in text
