@@ -59,6 +59,12 @@ class Desk:
         await self.deliverer.send_due()
         await self.deliverer.settle_running()
 
+    async def settle(self) -> None:
+        """Let seconds pass until nothing waits."""
+        while (await self.queue.waiting())[0]:
+            await self.work()
+            self.clock.advance(timedelta(seconds=1))
+
     def pushed(self) -> list[list[tuple[str, str]]]:
         """Alert id and sequence of each alert of each push."""
         return [[(alert["annotations"]["alert_id"], alert["annotations"]["sequence"]) for alert in json.loads(found.body)] for found in self.receiver.received]
@@ -89,7 +95,7 @@ async def test_what_is_on_is_pushed_every_minute_and_its_end_for_some(desk: Desk
 async def test_all_alerts_are_one_push(desk: Desk) -> None:
     for alert in many_alerts(5):
         await desk.notifier.take(alert)
-    await desk.work()
+    await desk.settle()
     before = len(desk.pushed())
     await desk.pass_by(RESEND)
     assert desk.pushed()[before:] == [[(f"al_{number}", "1") for number in range(5)]]
@@ -111,7 +117,7 @@ async def test_the_same_set_is_pushed_again_after_it_changed_and_changed_back(de
         await desk.pass_by(RESEND)
     await desk.notifier.take(two)
     await desk.notifier.take(ended_alert(alert_id=two.alert_id, subject=two.subject))
-    await desk.work()
+    await desk.settle()
     before = len(desk.pushed())
     for _ in range(12):
         await desk.pass_by(RESEND)
