@@ -24,7 +24,7 @@ from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from alerts.archive import Archive
-from alerts.channels.channel import Sender, checked
+from alerts.channels.channel import Sender, all_channels, checked
 from alerts.deliver import Deliverer
 from alerts.delivery_queue import DeliveryQueue
 from alerts.filling import Filling
@@ -79,6 +79,8 @@ class Alerter:
         names, clock, wall = settings.names, settings.clock(), SystemClock()
         self._registry = CollectorRegistry()
         self._metrics = AlerterMetrics(self._registry)
+        for channel in all_channels():
+            self._metrics.start_channel(channel)
         self._producer = Producer(self._kafka)
         self._store = WindowStore(redis, names)
         self._alerts = AlertStore(redis, names)

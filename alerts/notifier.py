@@ -178,7 +178,10 @@ class Notifier:
     async def _enqueue(self, notice: Notice, subscription: Subscription) -> None:
         """Queue the messages of a notice: one where the channel combines, else one for each alert."""
         channel = find_channel(subscription.channel)
-        again = f"#{notice.repeats}" if notice.reason is NoticeReason.REPEAT else ""
+        repeated = notice.reason is NoticeReason.REPEAT
+        again = f"#{notice.repeats}" if repeated else ""
+        if channel.resend is not None:
+            again = f"@{notice.at.timestamp():.0f}"  # what was told is forgotten: the same may have to be told once more
         if channel.combines:
             said = [f"{alert.alert_id}.{alert.sequence}.{alert.status.value}" for alert in notice.alerts]
             key = notice.alerts[0].alert_id if len(said) == 1 else digest("\n".join(said), chars=24)
@@ -187,11 +190,11 @@ class Notifier:
             notices = [
                 (replace(notice, alerts=[alert]), delivery_id_of(alert.alert_id, alert.sequence, subscription.id + again))
                 for alert in notice.alerts
-                if not again or alert.acknowledged_by is None
+                if not repeated or alert.acknowledged_by is None
             ]
         for plain, delivery_id in notices:
             one = replace(plain, alerts=[await self._ranks.ranked(alert, subscription.id) for alert in plain.alerts])
-            kept = {"keep": RESENT_KEPT} if again and channel.resend is not None else {}
+            kept = {"keep": RESENT_KEPT} if repeated and channel.resend is not None else {}
             await self._queue.add(self._delivery(one, subscription, delivery_id), channel.render(one, subscription), **kept)
 
     def _delivery(self, notice: Notice, subscription: Subscription, delivery_id: str) -> Delivery:
@@ -214,8 +217,7 @@ class Notifier:
         held = self._holder.get((subscription.id, alert.alert_id))
         if held is not None:
             return self._groups[held]  # though its story or severity be another by now
-        found = labels_of(alert)
-        labels = {label: found.get(label, "") for label in subscription.group_by} if subscription.group_by else {"alert_id": alert.alert_id}
+        labels = _labels(alert, subscription)
         return self._groups.get(group_key(subscription.id, labels)) or Group(subscription_id=subscription.id, labels=labels)
 
     def _remember(self, group: Group) -> None:
@@ -244,14 +246,25 @@ class Notifier:
         self._drop(group.key)
 
 
-def _timing(subscription: Subscription) -> Timing:
-    """How long the groups of a subscription wait; a channel whose receiver forgets has it told again sooner than asked for."""
+def _resend(subscription: Subscription) -> timedelta | None:
     try:
-        resend = find_channel(subscription.channel).resend
+        return find_channel(subscription.channel).resend
     except ConfigError:
-        resend = None
-    timing = subscription.timing
-    return timing if resend is None else msgspec.structs.replace(timing, repeat=min(resend, timing.repeat or resend))
+        return None
+
+
+def _timing(subscription: Subscription) -> Timing:
+    """How long the groups of a subscription wait; a channel whose receiver forgets has all of it told again, at its own pace."""
+    resend = _resend(subscription)
+    return subscription.timing if resend is None else Timing(repeat=resend, forgets=True)
+
+
+def _labels(alert: Alert, subscription: Subscription) -> dict[str, str]:
+    """The labels of the group that an alert belongs to; a channel whose receiver forgets has one group, so that a repeat is one message."""
+    if _resend(subscription) is not None:
+        return {}
+    found = labels_of(alert)
+    return {label: found.get(label, "") for label in subscription.group_by} if subscription.group_by else {"alert_id": alert.alert_id}
 
 
 def _quiet_until(subscription: Subscription, group: Group, now: datetime) -> datetime | None:

@@ -29,7 +29,7 @@ YuqingError
     ├── DeliveryUnavailable         unavailable            yes   connect, timeout, 5xx
     ├── DeliveryRateLimited         rate_limited           yes   429, 503 with Retry-After
     ├── DeliveryRefused             refused                yes   other 3xx and 4xx: receivers are mended while we retry
-    ├── DeliveryGone                gone                   no    410: the subscription is disabled
+    ├── DeliveryGone                gone                   no    410: the subscription is disabled; or this message is not wanted
     └── DeliveryBlocked             address_refused        no    the SSRF guard said no
 """
 
@@ -251,9 +251,13 @@ class DeliveryRefused(DeliveryError):
 
 
 class DeliveryGone(DeliveryError):
-    """The receiver answered 410: nobody lives there any more."""
+    """The receiver answered 410: nobody lives there any more; `message_only`: it wants no more tries of this message."""
 
     reason = Reason.GONE
+
+    def __init__(self, message: str, *, message_only: bool = False) -> None:
+        super().__init__(message)
+        self.message_only = message_only
 
 
 class DeliveryBlocked(DeliveryError):

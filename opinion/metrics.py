@@ -163,11 +163,14 @@ class AlerterMetrics:
                 self.transitions.labels(status.value, severity.value)
         for read in ("ok", "refused"):
             self.rules_read.labels(read)
-        for outcome in DeliveryOutcome:
-            self.deliveries.labels("webhook", outcome.value)
-        self.delivery_duration.labels("webhook")
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.UNEXPECTED):
             self.tick_errors.labels(reason.value)
+
+    def start_channel(self, channel: str) -> None:
+        """Create the series of one channel at zero."""
+        for outcome in DeliveryOutcome:
+            self.deliveries.labels(channel, outcome.value)
+        self.delivery_duration.labels(channel)
 
 
 def subject_label(subject: str, known: Iterable[str]) -> str | None:

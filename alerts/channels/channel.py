@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 import httpx
-from msgspec import Struct
+from msgspec import Struct, field
 
 import alerts.channels
 from alerts.notify.groups import Notice
@@ -36,6 +36,8 @@ class Sender(Struct, frozen=True):
 
     client: httpx.AsyncClient  # connects to public addresses only, unless the operator allows private ones
     allow_private: bool  # for channels that bring a client of their own: they check the address themselves
+    timeout_s: float = TIMEOUT_S  # longest try
+    told: dict[str, datetime] = field(default_factory=dict)  # what a channel must not go back behind: its own key -> the newest it tried to tell
 
 
 Render = Callable[[Notice, Subscription], bytes]
@@ -45,7 +47,7 @@ Send = Callable[[Sender, Subscription, Message], Awaitable[None]]
 class Channel(NamedTuple):
     """One way to tell people or programs.
 
-    `render` is pure and says all that is sent. `send` returns when the receiver has taken it, within TIMEOUT_S; its errors are the classes of
+    `render` is pure and says all that is sent. `send` returns when the receiver has taken it, within the sender's `timeout_s`; its errors are the classes of
     DeliveryError, whose messages hold no address beyond the host and no secret. `check` raises ConfigError for a subscription that cannot work.
     """
 

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from opinion.errors import ConfigError
-from opinion.records import Alert
+from opinion.records import Alert, Lane
 
 NAME = "NegativeOpinion"
 """The `alertname` of every alert on a subject's opinion."""
+LOST = "SourceLost"
+"""The same of an alert on what feeds us."""
+IDENTITY = ("alertname", "subject", "subject_kind", "market")
+"""Labels that never change over the life of an alert: they follow from its subject."""
 MOST_PATTERN_CHARS = 200
 
 _FORM = re.compile(r"\s*(?P<label>[A-Za-z_][A-Za-z0-9_]*)\s*(?P<sign>=~|!~|!=|=)\s*(?P<value>\"(?:[^\"\\]|\\.)*\"|(?![=~])[^\"\s]*)\s*", re.DOTALL)
@@ -66,7 +70,7 @@ def labels_of(alert: Alert) -> dict[str, str]:
     """The labels of an alert. `story` is that of its most telling document; empty ones are left out."""
     subject_kind, _, rest = alert.subject.partition(":")
     labels = {
-        "alertname": NAME,
+        "alertname": LOST if alert.lane is Lane.SOURCE else NAME,
         "alert_id": alert.alert_id,
         "subject": alert.subject,
         "subject_kind": subject_kind,
@@ -77,6 +81,29 @@ def labels_of(alert: Alert) -> dict[str, str]:
         "story": next((item.story_id for item in alert.evidence if item.story_id), ""),
     }
     return {label: value for label, value in labels.items() if value}
+
+
+def identity_of(alert: Alert) -> dict[str, str]:
+    """The labels that name what an alert is about: the same from its first transition to its last, and of every alert on the subject.
+
+    Receivers that know alerts by their labels take an alert whose labels change for two, of which the first never ends; so severity, lane and story,
+    which change, are left out, and with them the alert's id, so that a silence or a route is of the subject.
+    """
+    return {label: value for label, value in labels_of(alert).items() if label in IDENTITY}
+
+
+def fingerprint_of(labels: Mapping[str, str]) -> int:
+    """The number that Prometheus' programs know a set of labels by: 64-bit FNV-1a over names and values, each ended by a byte 0xff, by name.
+
+    Source: prometheus/common, `model/fingerprinting.go` and `model/fnv.go`.
+
+    >>> fingerprint_of({"name": "garland, briggs", "fear": "love is not enough"})
+    5799056148416392346
+    """
+    found = 14695981039346656037
+    for byte in b"".join(part.encode() + b"\xff" for label in sorted(labels) for part in (label, labels[label])):
+        found = (found ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    return found
 
 
 def _check(pattern: str) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from alerts.breaker import OPEN_S, OPENS_AFTER, Breaker
-from alerts.channels.webhook import refusal_of, render, sign
+from alerts.channels.posting import refusal_of
+from alerts.channels.webhook import render, sign
 from alerts.deliver import SCHEDULE_S, wait_s
 from alerts.notify.groups import Notice, NoticeReason
 from alerts.subscriptions import Match, Subscription, key_bytes, matches, new_key, rotated, subscription_id

@@ -86,6 +86,8 @@ def metrics_of(process: Process) -> tuple[CollectorRegistry, list[MetricWrapperB
     metrics = process(registry)
     if isinstance(metrics, ScraperMetrics):
         metrics.start_source("a.example")
+    if isinstance(metrics, AlerterMetrics):
+        metrics.start_channel("webhook")
     found = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     for metric in found:
         if metric._labelnames and not metric._metrics:
@@ -150,8 +152,6 @@ def zeros(registry: CollectorRegistry, name: str, *values: Iterable[object], lab
         (WorkerMetrics, "window_script_duration_seconds_count", (), ()),
         (AlerterMetrics, "alerts_firing", ("severity",), (Severity,)),
         (AlerterMetrics, "alert_transitions_total", ("status", "severity"), (AlertStatus, Severity)),
-        (AlerterMetrics, "deliveries_total", ("channel", "outcome"), (["webhook"], DeliveryOutcome)),
-        (AlerterMetrics, "delivery_duration_seconds_count", ("channel",), (["webhook"],)),
         (AlerterMetrics, "delivery_queue_length", (), ()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -170,6 +170,13 @@ def test_series_of_a_source_are_there_before_its_first_poll() -> None:
     assert set(zeros(registry, "yuqing_scraper_items_dropped_total", source, ITEM_PROBLEMS, labels=("source", "reason"))) == {0.0}
     assert zeros(registry, "yuqing_scraper_documents_total", source, labels=("source",)) == [0.0]
     assert zeros(registry, "yuqing_scraper_fetch_duration_seconds_count", source, labels=("source",)) == [0.0]
+
+
+def test_series_of_a_channel_are_there_before_its_first_delivery() -> None:
+    registry = CollectorRegistry()
+    AlerterMetrics(registry).start_channel("webhook")
+    assert set(zeros(registry, "yuqing_deliveries_total", ["webhook"], DeliveryOutcome, labels=("channel", "outcome"))) == {0.0}
+    assert zeros(registry, "yuqing_delivery_duration_seconds_count", ["webhook"], labels=("channel",)) == [0.0]
 
 
 def test_a_source_is_in_one_state_at_a_time() -> None:
