@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,16 +20,16 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from alerts.acts import ActStore
-from alerts.announce import announce
 from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from alerts.archive import Archive
 from alerts.channels.channel import Sender, all_channels, checked
+from alerts.connections import Connections
 from alerts.deliver import Deliverer
 from alerts.delivery_queue import DeliveryQueue
 from alerts.filling import Filling
-from alerts.leader import Leadership
+from alerts.leader import Leadership, lead
 from alerts.live import Live
 from alerts.notifier import Notifier
 from alerts.notify.silences import inhibitions_of
@@ -37,8 +38,8 @@ from alerts.rules_file import RulesFile
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import SubscriptionStore, from_setting
+from alerts.telling import Telling
 from alerts.tick import Tick
-from opinion.addresses import GuardedTransport
 from opinion.bus import Producer, wait_for_topics
 from opinion.clock import SystemClock
 from opinion.errors import BusUnavailable, ConfigError, Reason, StoreUnavailable
@@ -53,6 +54,8 @@ log = structlog.get_logger()
 
 RETRY_S = 2.0
 """Wait between tries while Kafka or Redis does not answer."""
+NAMES_AT_ONCE = 64
+"""Threads that look up host names, started as needed: a dead name server holds one for half a minute, and asyncio has six on two cores."""
 REPLAY_TICK_S = 0.5
 """In a replay, where a day passes in minutes, the windows are looked at this often."""
 
@@ -88,9 +91,27 @@ class Alerter:
         self._queue = DeliveryQueue(redis, names, clock=wall)
         self._configured = [checked(from_setting(setting)) for setting in settings.subscriptions]
         self._silences = SilenceStore(redis, names, clock=wall)
-        self._deliverer = Deliverer(self._queue, self._subscriptions, sender=Sender(client, allow_private=settings.allow_private_webhooks), clock=wall, metrics=self._metrics)
-        self._notifier = Notifier(redis, names, queue=self._queue, subscriptions=self._subscriptions, silences=self._silences, inhibitions=inhibitions_of(settings), clock=wall)
         self._leadership = Leadership(redis, names)
+        self._notifier = Notifier(
+            redis,
+            names,
+            queue=self._queue,
+            subscriptions=self._subscriptions,
+            silences=self._silences,
+            inhibitions=inhibitions_of(settings),
+            clock=wall,
+            leading=lambda: self._leadership.leading,
+        )
+        deliverer = Deliverer(
+            self._queue,
+            self._subscriptions,
+            sender=Sender(client, allow_private=settings.allow_private_webhooks),
+            clock=wall,
+            metrics=self._metrics,
+            leading=lambda: self._leadership.leading,
+            on_disabled=self._notifier.tell_disabled,
+        )
+        self._telling = Telling(redis, names, kafka=self._kafka, notifier=self._notifier, deliverer=deliverer)
         self._live = Live()
         self._archive = Archive(settings.data_dir / "documents.db", keep=timedelta(days=settings.archive_days))
         self._tick_s = settings.tick_interval_s if clock.speed == 1.0 else REPLAY_TICK_S
@@ -118,7 +139,8 @@ class Alerter:
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
         try:
             await self._prepare()
-            works = [("tick", self._lead()), ("api-watch", _fail_with(serving)), ("live", self._hear())]
+            leading = lead(self._leadership, lambda: [("telling", self._telling.run()), ("windows", self._look())])
+            works = [("leading", leading), ("api-watch", _fail_with(serving)), ("live", self._hear())]
             if self._settings.archive_days:
                 works.append(("archive", self._filling().run()))
             await together(works)
@@ -140,40 +162,26 @@ class Alerter:
             else:
                 return
 
-    async def _lead(self) -> None:
-        """Hold the lease and do a leader's work while it is held."""
-        work: list[asyncio.Task[None]] = []
-        try:
-            while True:
-                try:
-                    if await self._leadership.hold():
-                        if not work:
-                            log.info("leading", token=self._leadership.token)
-                            await self._tick.restore()
-                            await self._notifier.restore()
-                            work = [
-                                asyncio.create_task(self._announce(), name="announce"),
-                                asyncio.create_task(self._notifier.run(), name="notify"),
-                                asyncio.create_task(self._deliverer.run(), name="deliver"),
-                            ]
-                        await self._tick.run()
-                        self._ticked = True
-                    elif work:
-                        await end(*work)
-                        work = []
-                except (StoreUnavailable, BusUnavailable) as error:
-                    self._metrics.tick_errors.labels(error.reason.value).inc()
-                    log.warning("the windows were not looked at, trying again", error=str(error))
-                    await end(*work)
-                    work = []
-                except Exception:
-                    self._metrics.tick_errors.labels(Reason.UNEXPECTED.value).inc()
-                    log.exception("a look at the windows failed in a way nobody thought of, trying again")
-                    await end(*work)
-                    work = []
-                await asyncio.sleep(self._tick_s)
-        finally:
-            await end(*work)
+    async def _look(self) -> None:
+        """Look at the windows until cancelled; after a failure from the state that was saved last."""
+        restored = False
+        while True:
+            try:
+                if not restored:
+                    await self._tick.restore()
+                    restored = True
+                if self._leadership.leading:
+                    await self._tick.run()
+                    self._ticked = True
+            except (StoreUnavailable, BusUnavailable) as error:
+                self._metrics.tick_errors.labels(error.reason.value).inc()
+                log.warning("the windows were not looked at, trying again", error=str(error))
+                restored = False
+            except Exception:
+                self._metrics.tick_errors.labels(Reason.UNEXPECTED.value).inc()
+                log.exception("a look at the windows failed in a way nobody thought of, trying again")
+                restored = False
+            await asyncio.sleep(self._tick_s)
 
     async def _hear(self) -> None:
         await self._live.run(self._kafka, self._settings.names.alerts)
@@ -181,9 +189,6 @@ class Alerter:
     def _filling(self) -> Filling:
         settings = self._settings
         return Filling(self._kafka, settings.names.scored, partitions=settings.partitions, archive=self._archive, clock=settings.clock(), heard=self._live.heard)
-
-    async def _announce(self) -> None:
-        await announce(self._kafka, self._settings.names, enqueue=self._notifier.take)
 
     def _server(self) -> uvicorn.Server:
         settings, wall = self._settings, SystemClock()
@@ -258,9 +263,10 @@ async def run_alerter(settings: Settings) -> int:
     _, redis_url = settings.require_servers()
     redis = connect(redis_url)
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="names"))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=settings.allow_private_webhooks), trust_env=False) as client:
+    async with httpx.AsyncClient(transport=Connections(allow_private=settings.allow_private_webhooks), trust_env=False) as client:
         work = asyncio.create_task(Alerter(settings, redis=redis, client=client).run(), name="alerter")
         waiting = asyncio.create_task(stop.wait(), name="stop")
         log.info("alerter", api=f"http://{settings.api_host}:{settings.api_port}", token=token_place(settings, "api"))

@@ -17,17 +17,18 @@ class Breaker(Struct, frozen=True):
     failures: int = 0
     open_until_s: float = 0.0
 
-    def allows(self, now_s: float) -> bool:
-        """Whether a try may be made now (monotonic seconds)."""
-        return self.failures < OPENS_AFTER or now_s >= self.open_until_s
+    @property
+    def closed(self) -> bool:
+        """Whether tries are made freely."""
+        return self.failures < OPENS_AFTER
 
     def is_open(self, now_s: float) -> bool:
-        """Whether it refuses now."""
-        return not self.allows(now_s)
+        """Whether it refuses now (monotonic seconds); neither closed nor open, it is half-open: one try shall tell."""
+        return not self.closed and now_s < self.open_until_s
 
-    def after(self, *, succeeded: bool, now_s: float) -> Breaker:
+    def after(self, *, succeeded: bool, now_s: float, open_s: float = OPEN_S) -> Breaker:
         """The breaker after a try."""
         if succeeded:
             return Breaker()
         failures = self.failures + 1
-        return replace(self, failures=failures, open_until_s=now_s + OPEN_S if failures >= OPENS_AFTER else 0.0)
+        return replace(self, failures=failures, open_until_s=now_s + open_s if failures >= OPENS_AFTER else 0.0)

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 LOOK_S = 0.2
 """Pause between looks at the groups: part of every alert's delay."""
 RETRY_S = 2.0
+SYSTEM = "system:"
+"""What the subjects begin with that a subscription asks for to hear of our own troubles; `*` alone does not."""
 RESENT_KEPT = timedelta(hours=1)
 """Deliveries that only repeat what is known are forgotten after this."""
 
@@ -51,7 +53,7 @@ class Notifier:
 
     def __init__(
         self, redis: Redis, names: Names, *, queue: DeliveryQueue, subscriptions: SubscriptionStore, silences: SilenceStore, inhibitions: Sequence[Inhibition], clock: Clock,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        leading: Callable[[], bool] = lambda: True, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._redis = redis
         self._names = names
@@ -60,6 +62,7 @@ class Notifier:
         self._silences = silences
         self._inhibitions = inhibitions
         self._clock = clock
+        self._leading = leading
         self._sleep = sleep
         self._ranks = RankStore(redis, names)
         self._groups: dict[str, Group] = {}
@@ -91,9 +94,11 @@ class Notifier:
         """Put a transition into the group of every subscription that wants it, and tell at once what need not wait.
 
         Errors:
-            StoreUnavailable (retryable; doing it again changes nothing).
+            StoreUnavailable: also where another process leads by now (retryable; doing it again changes nothing).
         """
         async with self._one:
+            if not self._leading():
+                raise StoreUnavailable("another process leads: its groups stand")
             if alert.status == AlertStatus.RESOLVED:
                 self._firing.pop(alert.alert_id, None)
             else:
@@ -101,7 +106,7 @@ class Notifier:
             now = self._clock.now()
             for subscription in await self._subscriptions.all():
                 group = self._group_of(alert, subscription)
-                if not subscription.enabled or (alert.alert_id not in group.alerts and not matches(subscription, alert)):
+                if not subscription.told or (alert.alert_id not in group.alerts and not matches(subscription, alert)):
                     continue
                 if alert.alert_id not in group.alerts and alert.status == AlertStatus.RESOLVED:
                     continue  # the end of what it never heard of
@@ -129,7 +134,8 @@ class Notifier:
             StoreUnavailable (retryable).
         """
         async with self._one:
-            await self._look(self._clock.now())
+            if self._leading():
+                await self._look(self._clock.now())
 
     async def test(self, subscription: Subscription, *, nonce: str) -> str:
         """Queue a test message for one subscription, whatever it matches; the id of the delivery.
@@ -142,6 +148,30 @@ class Notifier:
         delivery = self._delivery(notice, subscription, delivery_id_of("test", 0, subscription.id + nonce))
         await self._queue.add(delivery, find_channel(subscription.channel).render(notice, subscription))
         return delivery.delivery_id
+
+    async def tell_disabled(self, disabled: Subscription, reason: str, delivery_id: str) -> None:
+        """Tell the other subscriptions that ask for subjects of `system:` that one is told no more, since this delivery; doing it again changes nothing.
+
+        Errors:
+            StoreUnavailable (retryable).
+        """
+        for subscription in await self._subscriptions.all():
+            if subscription.id == disabled.id or not subscription.enabled or not any(glob.startswith(SYSTEM) for glob in subscription.match.subjects):
+                continue
+            notice = Notice(
+                subscription_id=subscription.id,
+                labels={"subscription_id": disabled.id, "subscription": disabled.name},
+                reason=NoticeReason.DISABLED,
+                alerts=[],
+                at=self._clock.now(),
+                summary=f"The subscription {disabled.name} is told no more: {reason}.",
+            )
+            try:
+                body = find_channel(subscription.channel).render(notice, subscription)
+            except Exception:  # the others are told all the same
+                log.exception("a channel cannot say that a subscription is disabled", channel=subscription.channel)
+            else:
+                await self._queue.add(self._delivery(notice, subscription, delivery_id_of(f"disabled.{delivery_id}", 0, subscription.id)), body)
 
     async def _look(self, now: datetime) -> None:
         due = [group for group in self._groups.values() if is_due(group, at=now)]
@@ -156,7 +186,7 @@ class Notifier:
 
         for group in due:
             subscription = subscriptions.get(group.subscription_id)
-            if subscription is None or not subscription.enabled:
+            if subscription is None or not subscription.told:
                 await self._forget(group)
             elif until := _quiet_until(subscription, group, now):
                 await self._keep(postponed(group, until=until))
@@ -170,6 +200,10 @@ class Notifier:
                 await self._enqueue(notice, subscription)
             except ConfigError as error:
                 log.error("nobody is told: the subscription cannot work", subscription=subscription.id, error=str(error))  # noqa: TRY400 - its message is whole
+            except StoreUnavailable:
+                raise
+            except Exception:  # the other receivers, and the alerts to come, must not wait for a channel to be mended
+                log.exception("nobody is told: a channel failed in a way nobody thought of", subscription=subscription.id, channel=subscription.channel)
         if left is None:
             await self._forget(group)
         else:
@@ -202,12 +236,13 @@ class Notifier:
         now = self._clock.now()
         return Delivery(
             delivery_id=delivery_id,
-            alert_id="test" if first is None else first.alert_id,
+            alert_id=notice.reason.value if first is None else first.alert_id,
             sequence=0 if first is None else first.sequence,
             subscription_id=subscription.id,
             channel=subscription.channel,
             reason=notice.reason.value,
             alert_ids=[alert.alert_id for alert in notice.alerts] if len(notice.alerts) > 1 else [],
+            line="" if first is None else group_key(subscription.id, notice.labels) if find_channel(subscription.channel).combines else first.alert_id,
             created_at=now,
             due_at=now,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, cast
@@ -59,7 +59,7 @@ class Subscription(Struct, frozen=True, kw_only=True):
     match: Match = field(default_factory=Match)
     send_resolved: bool = True
     enabled: bool = True
-    disabled_reason: str = ""
+    disabled_reason: str = ""  # why its receiver was given up; empty where a person disabled it
     channel: str = "webhook"
     options: dict[str, str] = field(default_factory=dict)  # what the channel asks for; may hold secrets, never printed
     language: Literal["en", "zh", "both"] = "both"  # what people are told in
@@ -70,6 +70,11 @@ class Subscription(Struct, frozen=True, kw_only=True):
     quiet_hours: QuietHours | None = None
     rate_per_min: float | None = None  # most messages a minute; None: no limit
     failing_since: Instant | None = None  # every try since has failed; None: the last one succeeded
+
+    @property
+    def told(self) -> bool:
+        """Whether deliveries are made for it: also while its receiver is given up, so that they can be sent once it is back."""
+        return self.enabled or bool(self.disabled_reason)
 
     @property
     def timing(self) -> Timing:
@@ -115,7 +120,7 @@ def key_bytes(key: str) -> bytes:
 def matches(subscription: Subscription, alert: Alert) -> bool:
     """Whether the subscription wants this alert, be it on or over."""
     match = subscription.match
-    if not subscription.enabled or _RANK[alert.severity] < _RANK[match.severity_at_least]:
+    if not subscription.told or _RANK[alert.severity] < _RANK[match.severity_at_least]:
         return False
     if not _named(alert.subject, match.subjects) and not _watched(alert.subject, match.watchlist):
         return False
@@ -193,6 +198,12 @@ def from_setting(setting: SubscriptionSetting) -> Subscription:
 
 _decoder = msgspec.json.Decoder(Subscription)
 
+_CHANGE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
 
 class SubscriptionStore:
     """Subscriptions in Redis.
@@ -204,22 +215,37 @@ class SubscriptionStore:
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
         self._names = names
+        self._decoded: dict[str, tuple[bytes, Subscription]] = {}  # id -> as last read: most reads find the same
 
     async def all(self) -> list[Subscription]:
         """Every subscription, by name."""
         try:
-            values = cast("list[bytes]", await self._redis.hvals(self._names.subscriptions))
+            values = cast("dict[bytes, bytes]", await self._redis.hgetall(self._names.subscriptions))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the subscriptions: {error}") from error
-        return sorted((_decoder.decode(value) for value in values), key=lambda item: item.name)
+        found = {wanted.decode(): value for wanted, value in values.items()}
+        self._decoded = {wanted: held for wanted, held in self._decoded.items() if wanted in found}
+        return sorted((self._read(wanted, value) for wanted, value in found.items()), key=lambda item: item.name)
+
+    async def some(self, wanted: Sequence[str]) -> dict[str, Subscription]:
+        """Those of these ids that there are."""
+        if not wanted:
+            return {}
+        try:
+            values = cast("list[bytes | None]", await self._redis.hmget(self._names.subscriptions, list(wanted)))
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not give {len(wanted)} subscriptions: {error}") from error
+        return {item: self._read(item, value) for item, value in zip(wanted, values, strict=True) if value}
 
     async def get(self, wanted: str) -> Subscription | None:
         """The subscription of this id."""
-        try:
-            value = await self._redis.hget(self._names.subscriptions, wanted)
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not give a subscription: {error}") from error
-        return _decoder.decode(cast("bytes", value)) if value else None
+        return (await self.some([wanted])).get(wanted)
+
+    def _read(self, wanted: str, value: bytes) -> Subscription:
+        held = self._decoded.get(wanted)
+        if held is None or held[0] != value:
+            held = self._decoded[wanted] = (value, _decoder.decode(value))
+        return held[1]
 
     async def put(self, subscription: Subscription) -> None:
         """Add or replace."""
@@ -235,11 +261,25 @@ class SubscriptionStore:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not remove a subscription: {error}") from error
 
+    async def change(self, wanted: str, changed: Callable[[Subscription], Subscription]) -> Subscription | None:
+        """The subscription after a change that loses nobody else's; None where there is none."""
+        while True:
+            found = await self.get(wanted)
+            if found is None:
+                return None
+            value, new = self._decoded[wanted][0], changed(found)
+            if new == found:
+                return found
+            try:
+                kept = await self._redis.eval(_CHANGE, 1, self._names.subscriptions, wanted, value, msgspec.json.encode(new))
+            except RedisError as error:
+                raise StoreUnavailable(f"Redis did not take a change of a subscription: {error}") from error
+            if kept:
+                return new
+
     async def disable(self, wanted: str, *, reason: str) -> None:
         """Stop telling a receiver, and remember why."""
-        found = await self.get(wanted)
-        if found is not None:
-            await self.put(msgspec.structs.replace(found, enabled=False, disabled_reason=reason))
+        await self.change(wanted, lambda found: msgspec.structs.replace(found, enabled=False, disabled_reason=reason))
 
     async def put_configured(self, subscriptions: Sequence[Subscription]) -> None:
         """Add or replace those of the configuration; one that its receiver's answers disabled stays so while nothing of it changes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterable
 
 import httpcore
@@ -137,13 +138,17 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """An httpx transport that reaches public addresses only, unless `allow_private`; `most_connections` at once, None: as many as are asked for."""
+    """An httpx transport that reaches public addresses only, unless `allow_private`; `most_connections` at once, None: as many as are asked for.
 
-    def __init__(self, *, allow_private: bool, most_connections: int | None = MOST_CONNECTIONS) -> None:
-        super().__init__(limits=httpx.Limits(max_connections=most_connections, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_S))
+    `tls` takes 20 ms and a megabyte to make: who needs many transports lets them share one.
+    """
+
+    def __init__(self, *, allow_private: bool, most_connections: int | None = MOST_CONNECTIONS, tls: ssl.SSLContext | None = None) -> None:
+        tls = tls or httpx.create_ssl_context(trust_env=allow_private)  # who calls private servers may have an authority of his own
+        super().__init__(verify=tls, limits=httpx.Limits(max_connections=most_connections, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_S))
         if not allow_private:
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=httpx.create_ssl_context(trust_env=False),
+                ssl_context=tls,
                 max_connections=most_connections,
                 max_keepalive_connections=MOST_IDLE,
                 keepalive_expiry=IDLE_S,

@@ -225,6 +225,25 @@ async def create_topics(kafka: str, names: Names, *, partitions: int, replicatio
         await admin.close()
 
 
+async def partitions_of(kafka: str, topic: str) -> list[int]:
+    """The partitions of a topic.
+
+    Errors:
+        BusUnavailable: no broker answers, or there is no such topic (retryable).
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        await admin.start()
+        (found,) = await admin.describe_topics([topic])
+    except (KafkaError, OSError) as error:
+        raise BusUnavailable(_why(f"look up {topic}", kafka, error)) from error
+    finally:
+        await admin.close()
+    if not found["partitions"]:
+        raise BusUnavailable(f"there is no topic {topic} at {kafka}")
+    return sorted(partition["partition"] for partition in found["partitions"])
+
+
 def _why(what: str, kafka: str, error: Exception) -> str:
     if isinstance(error, KafkaConnectionError):
         return f"no Kafka broker answers at {kafka}"

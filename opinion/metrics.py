@@ -151,6 +151,10 @@ class AlerterMetrics:
         self.alert_delay = Histogram("yuqing_alert_delay_seconds", "From the fetch of the newest evidence to the transition.", buckets=AGE_BUCKETS, registry=registry)
         self.deliveries = Counter("yuqing_deliveries", "Tries to tell a receiver, by how they ended.", ["channel", "outcome"], registry=registry)
         self.delivery_duration = Histogram("yuqing_delivery_duration_seconds", "Length of one try.", ["channel"], buckets=AGE_BUCKETS, registry=registry)
+        self.delivery_delay = Histogram("yuqing_delivery_delay_seconds", "From the making of a delivery to its first try.", ["channel"], buckets=AGE_BUCKETS, registry=registry)
+        self.subscriptions_disabled = Counter(
+            "yuqing_subscriptions_disabled", "Receivers given up: `gone` answered 410, of `failing` every try failed for days.", ["reason"], registry=registry
+        )
         self.queue_length = Gauge("yuqing_delivery_queue_length", "Deliveries not yet settled.", registry=registry)
         self.oldest_age = Gauge("yuqing_delivery_oldest_age_seconds", "Age of the oldest delivery not yet settled.", registry=registry)
         self.breakers_open = Gauge("yuqing_delivery_breakers_open", "Endpoints not being called because they keep failing.", registry=registry)
@@ -163,6 +167,8 @@ class AlerterMetrics:
                 self.transitions.labels(status.value, severity.value)
         for read in ("ok", "refused"):
             self.rules_read.labels(read)
+        for why in ("gone", "failing"):
+            self.subscriptions_disabled.labels(why)
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.UNEXPECTED):
             self.tick_errors.labels(reason.value)
 
@@ -171,6 +177,7 @@ class AlerterMetrics:
         for outcome in DeliveryOutcome:
             self.deliveries.labels(channel, outcome.value)
         self.delivery_duration.labels(channel)
+        self.delivery_delay.labels(channel)
 
 
 def subject_label(subject: str, known: Iterable[str]) -> str | None:

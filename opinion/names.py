@@ -182,22 +182,28 @@ class Names:
         return f"{self.prefix}feedback"
 
     @property
-    def due(self) -> str:
-        """Sorted set of delivery ids, by when they are due."""
-        return f"{self.prefix}due"
+    def delivery_base(self) -> str:
+        """What every key of the deliveries begins with: one hash tag, so that one script may touch them all.
 
-    @property
-    def deliveries_index(self) -> str:
-        """Sorted set of delivery ids, by when they were made."""
-        return f"{self.prefix}deliveries"
+        Behind it: `endpoints` sorted set of subscriptions, by when to look at them next; `due:<subscription>` sorted set of its deliveries, by when they
+        are due; `line:<subscription>:<line>` list of those whose first try is to come, in order; `waiting` sorted set of all not settled, by when they
+        were made; `kept` sorted set of all, by when they are forgotten; `made` and `made:...` sorted sets of all, by when they were made.
+        """
+        return f"{self.prefix}{{deliver}}:"
 
     def delivery(self, delivery_id: str) -> str:
-        """One delivery."""
-        return f"{self.prefix}delivery:{delivery_id}"
+        """Hash of one delivery: record, body as first rendered, and what the scripts go by."""
+        return f"{self.delivery_base}d:{delivery_id}"
 
-    def delivery_payload(self, delivery_id: str) -> str:
-        """The body of one delivery, as first rendered."""
-        return f"{self.prefix}payload:{delivery_id}"
+    def deliveries_made(self, *, subscription_id: str = "", outcome: str = "") -> str:
+        """Sorted set of delivery ids, by when they were made; of one subscription, one outcome, or both."""
+        if not subscription_id and not outcome:
+            return f"{self.delivery_base}made"
+        return f"{self.delivery_base}made:{subscription_id}:{outcome}"
+
+    def deliveries_about(self, alert_id: str) -> str:
+        """Sorted set of the ids of the deliveries that tell of an alert, by when they were made."""
+        return f"{self.delivery_base}about:{alert_id}"
 
     @property
     def leader(self) -> str:

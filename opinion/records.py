@@ -472,6 +472,7 @@ class DeliveryOutcome(StrEnum):
     GONE = "gone"
     ADDRESS_REFUSED = "address_refused"
     EXHAUSTED = "exhausted"
+    UNEXPECTED = "unexpected"  # our own fault
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -484,7 +485,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     channel: str = "webhook"
     reason: str = ""  # why the receiver is told: NoticeReason
     alert_ids: list[str] = field(default_factory=list)  # all that it tells of, where they are several
-    attempts: int = 0
+    line: str = ""  # what is told one after another: an alert, or a group of them; empty: it need not wait for any other
+    attempts: int = 0  # since it was made, or was asked for again
     created_at: Instant
     due_at: Instant | None = None  # None once settled
     outcome: DeliveryOutcome | None = None  # of the last try; None before the first

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 
 from alerts.api.access import Operator, Reader
 from alerts.api.idempotency import IdempotentRoute
-from alerts.api.paging import MOST_ROWS, Limit
+from alerts.api.paging import Cursor, Limit, cursor_of, place_of
 from alerts.api.parts import Parts
 from opinion.records import DeliveryOutcome
 
@@ -19,15 +19,13 @@ Text = Annotated[str | None, Query(max_length=100)]
 
 
 @router.get("")
-async def list_deliveries(request: Request, _: Reader, alert: Text = None, subscription: Text = None, outcome: DeliveryOutcome | None = None, limit: Limit = 50) -> Any:
+async def list_deliveries(
+    request: Request, _: Reader, alert: Text = None, subscription: Text = None, outcome: DeliveryOutcome | None = None, cursor: Cursor = None, limit: Limit = 50
+) -> Any:
     """Deliveries, newest first."""
     parts: Parts = request.app.state.parts
-    found = [
-        item
-        for item in await parts.queue.newest(limit=MOST_ROWS)
-        if alert in {None, item.alert_id, *item.alert_ids} and subscription in {None, item.subscription_id} and outcome in {None, item.outcome}
-    ]
-    return {"deliveries": msgspec.to_builtins(found[:limit])}
+    found = await parts.queue.page(alert=alert, subscription=subscription, outcome=outcome, before=place_of(cursor, tuple[int, str]), limit=limit)
+    return {"deliveries": msgspec.to_builtins(found.deliveries), "next": None if found.before is None else cursor_of(found.before)}
 
 
 @router.get("/{delivery_id}")

@@ -74,7 +74,7 @@ async def receivers_of(parts: Parts, alert_id: str, named: str | None) -> list[s
     """The receiver that is named, else all that were told of the alert: its people speak for each."""
     if named is not None:
         return [named]
-    return sorted({item.subscription_id for item in await parts.queue.newest(limit=MOST_ROWS) if alert_id in {item.alert_id, *item.alert_ids}})
+    return sorted({item.subscription_id for item in (await parts.queue.page(alert=alert_id, limit=MOST_ROWS)).deliveries})
 
 
 @router.get("")

@@ -85,10 +85,11 @@ def inhibiting(alert: Alert, firing: Iterable[Alert], rules: Iterable[Inhibition
     As Alertmanager has it, an alert that fits both sides of a rule is not inhibited by one that does so too.
     """
     labels = labels_of(alert)
+    fitting = [rule for rule in rules if fits(rule.target, labels)]
+    if not fitting:
+        return None
     alive = [(other, labels_of(other)) for other in firing if other.alert_id != alert.alert_id and other.status != AlertStatus.RESOLVED]
-    for rule in rules:
-        if not fits(rule.target, labels):
-            continue
+    for rule in fitting:
         both = fits(rule.source, labels)
         for other, others in alive:
             same = all(others.get(label, "") == labels.get(label, "") for label in rule.equal)

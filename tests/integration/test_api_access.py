@@ -210,7 +210,7 @@ async def test_a_receiver_s_alerts_are_ranked_by_what_its_people_took_on(api: ht
         else:
             await api.post("/api/v1/feedback", json={"alert_id": f"al_{number}", "verdict": "false", "subscription": made["id"]})
     await parts.notifier.take(alert(alert_id="al_new", severity=Severity.CRITICAL))
-    (newest,) = [item for item in await parts.queue.newest(limit=100) if item.alert_id == "al_new"]
+    (newest,) = [item for item in (await parts.queue.page(limit=100)).deliveries if item.alert_id == "al_new"]
     told = json.loads(await parts.queue.body(newest.delivery_id))["data"]
     assert told["priority"] > 0.7
     assert told["priority_why"][0] == "+ severity"

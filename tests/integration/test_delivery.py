@@ -1,28 +1,38 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from alerts.channels.channel import Sender
-from alerts.deliver import SCHEDULE_S, Deliverer
-from alerts.delivery_queue import LEASE_S, DeliveryQueue
+from alerts.breaker import OPEN_S, OPENS_AFTER
+from alerts.channels.channel import Sender, all_channels
+from alerts.deliver import FAILING, SCHEDULE_S, Deliverer
+from alerts.delivery_queue import DeliveryQueue
+from alerts.endpoint import FEW_AT_ONCE
 from alerts.notifier import Notifier
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
-from alerts.subscriptions import Subscription, SubscriptionStore, new_key, rotated
+from alerts.subscriptions import Match, Subscription, SubscriptionStore, new_key, rotated
+from opinion.addresses import GuardedTransport
 from opinion.clock import ManualClock
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
 from opinion.records import Alert, AlertStatus, DeliveryOutcome
 from opinion.redis_client import connect
+from opinion.tasks import end
 from tests.support.receiver import Answer, Receiver
 from tests.support.records import NOON, alert
+from tests.support.workers import until
 
 pytestmark = pytest.mark.integration
 
@@ -31,30 +41,53 @@ class Desk:
     """A deliverer on real Redis with a clock of its own."""
 
     def __init__(self, redis: Redis, names: Names, client: httpx.AsyncClient) -> None:
+        self.leading = True
         self.clock = ManualClock(NOON)
         self.queue = DeliveryQueue(redis, names, clock=self.clock)
         self.subscriptions = SubscriptionStore(redis, names)
         self.metrics = AlerterMetrics(CollectorRegistry())
-        self.deliverer = Deliverer(self.queue, self.subscriptions, sender=Sender(client, allow_private=True), clock=self.clock, metrics=self.metrics, jitter=lambda: 0.0)
         self.notifier = Notifier(
             redis, names, queue=self.queue, subscriptions=self.subscriptions, silences=SilenceStore(redis, names, clock=self.clock), inhibitions=[], clock=self.clock
         )
+        self.deliverer = Deliverer(
+            self.queue,
+            self.subscriptions,
+            sender=Sender(client, allow_private=True),
+            clock=self.clock,
+            metrics=self.metrics,
+            leading=lambda: self.leading,
+            on_disabled=self.notifier.tell_disabled,
+            jitter=lambda: 0.0,
+            seconds=lambda: self.clock.now().timestamp(),
+        )
         self.key = new_key()
 
-    async def subscribe(self, url: str, name: str = "desk") -> Subscription:
-        subscription = Subscription(id=f"sub_{name}", name=name, url=url, keys=[self.key])
+    async def subscribe(self, url: str, name: str = "desk", **fields: Any) -> Subscription:
+        subscription = Subscription(id=f"sub_{name}", name=name, url=url, keys=[self.key], **fields)
         await self.subscriptions.put(subscription)
         return subscription
 
     async def tell(self, told: Alert) -> list[str]:
         """Ids of the deliveries that a transition adds, by when they were made."""
-        before = {item.delivery_id for item in await self.queue.newest(limit=500)}
+        before = {item.delivery_id for item in (await self.queue.page(limit=500)).deliveries}
         await self.notifier.take(told)
-        return [item.delivery_id for item in await self.queue.newest(limit=500) if item.delivery_id not in before]
+        return [item.delivery_id for item in (await self.queue.page(limit=500)).deliveries if item.delivery_id not in before]
 
-    async def work(self) -> None:
+    async def work(self, *, seconds: float = 0.0) -> None:
+        """One look and what comes of it, after so long."""
+        self.clock.advance(timedelta(seconds=seconds))
         await self.deliverer.send_due()
         await self.deliverer.settle_running()
+
+    async def outcome(self, delivery_id: str) -> tuple[DeliveryOutcome | None, int, str]:
+        """Outcome, tries and detail of a delivery."""
+        found = await self.queue.get(delivery_id)
+        assert found is not None
+        return found.outcome, found.attempts, found.detail
+
+    def counted(self, outcome: DeliveryOutcome) -> float:
+        """How many tries ended so."""
+        return float(self.metrics.deliveries.labels("webhook", outcome.value)._value.get())
 
 
 @pytest.fixture
@@ -117,49 +150,22 @@ async def test_410_disables_the_subscription(desk: Desk) -> None:
         found = await desk.subscriptions.get(held.id)
         assert found is not None
         assert (found.enabled, found.disabled_reason) == (False, "the receiver answered 410")
-        assert await desk.tell(alert(2)) == []
+        assert desk.metrics.subscriptions_disabled.labels("gone")._value.get() == 1
 
 
 async def test_last_try_is_kept_and_can_be_replayed_by_hand(desk: Desk) -> None:
     async with Receiver(*[Answer(400)] * len(SCHEDULE_S)) as receiver:
         await desk.subscribe(receiver.url)
         (delivery_id,) = await desk.tell(alert())
-        for _ in SCHEDULE_S:
-            desk.deliverer._breakers.clear()
-            await desk.work()
-            desk.clock.advance(timedelta(days=2))
+        for wait_s in SCHEDULE_S:
+            await desk.work(seconds=max(wait_s, OPEN_S))
         found = await desk.queue.get(delivery_id)
         assert found is not None
         assert (found.outcome, found.due_at) == (DeliveryOutcome.EXHAUSTED, None)
         assert await desk.queue.retry(delivery_id)
-        desk.deliverer._breakers.clear()
-        await desk.work()
+        await desk.work(seconds=OPEN_S)
     assert len(receiver.received) == len(SCHEDULE_S) + 1
-
-
-async def test_claimed_delivery_comes_back_when_its_sender_dies(desk: Desk) -> None:
-    async with Receiver() as receiver:
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        assert await desk.queue.claim(most=10) == [delivery_id]  # and then the process is killed
-        assert await desk.queue.claim(most=10) == []
-        desk.clock.advance(timedelta(seconds=LEASE_S + 1))
-        await desk.work()
-    assert [item.headers["webhook-id"] for item in receiver.received] == [delivery_id]
-
-
-async def test_hanging_receiver_does_not_delay_another(desk: Desk) -> None:
-    async with Receiver(*[Answer(hang=True)] * 9) as slow, Receiver() as fast:
-        await desk.subscribe(slow.url, "slow")
-        await desk.subscribe(fast.url, "fast")
-        for sequence in range(1, 10):
-            await desk.tell(alert(sequence))
-        running = asyncio.create_task(desk.deliverer.run())
-        async with asyncio.timeout(5):
-            while len(fast.received) < 4:  # noqa: ASYNC110 - the receiver is asked, not told
-                await asyncio.sleep(0.01)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    assert (await desk.outcome(delivery_id))[:2] == (DeliveryOutcome.DELIVERED, 1)
 
 
 async def test_unreachable_receiver_names_only_its_host(desk: Desk) -> None:
@@ -183,6 +189,264 @@ async def test_while_a_key_is_rotated_both_verify(desk: Desk) -> None:
         await desk.work()
     assert receiver.received[0].verified_by(desk.key)
     assert receiver.received[0].verified_by(fresh)
+
+
+async def test_later_transition_waits_for_the_first_try_of_the_one_before(desk: Desk) -> None:
+    async with Receiver(Answer(500)) as receiver:
+        await desk.subscribe(receiver.url)
+        for sequence in (1, 2):
+            await desk.tell(alert(sequence, status=AlertStatus.UPDATED))
+        await desk.work()
+        assert [item.sequence for item in receiver.received] == [1]
+        await desk.work()
+        assert [item.sequence for item in receiver.received] == [1, 2]
+        await desk.work(seconds=SCHEDULE_S[1])
+    assert [item.sequence for item in receiver.received] == [1, 2, 1]  # no transition is left out for a later one
+
+
+async def test_retry_after_pauses_the_endpoint_and_a_pause_is_no_try(desk: Desk) -> None:
+    async with Receiver(Answer(503, {"retry-after": "90"})) as receiver:
+        await desk.subscribe(receiver.url)
+        await desk.tell(alert())
+        await desk.work()
+        (other_id,) = await desk.tell(alert(alert_id="al_2"))
+        await desk.work(seconds=80)
+        assert len(receiver.received) == 1
+        assert (await desk.outcome(other_id))[:2] == (None, 0)
+        await desk.work(seconds=11)
+        await desk.work()
+    assert len(receiver.received) == 3
+
+
+@pytest.mark.parametrize("said", ["soon", "-5", "1e9", "Sun, 32 Foo 2026", "9" * 400, ""])
+async def test_retry_after_that_cannot_be_read_leaves_the_schedule(desk: Desk, said: str) -> None:
+    async with Receiver(Answer(429, {"retry-after": said})) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.RATE_LIMITED
+        await desk.work(seconds=SCHEDULE_S[1] if len(said) < 400 else 86_400)
+        assert len(receiver.received) == 2
+
+
+async def test_rate_of_a_subscription_is_held_and_its_waits_are_no_tries(desk: Desk) -> None:
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url, rate_per_min=2)
+        ids = [(await desk.tell(alert(alert_id=f"al_{number}")))[0] for number in range(5)]
+        for seconds, count in ((0, 2), (59, 2), (1, 4), (60, 5)):
+            await desk.work(seconds=seconds)
+            assert len(receiver.received) == count
+        assert {(await desk.outcome(delivery_id))[:2] for delivery_id in ids} == {(DeliveryOutcome.DELIVERED, 1)}
+
+
+async def test_an_open_breaker_makes_no_tries_and_one_probe_closes_it(desk: Desk) -> None:
+    async with Receiver(*[Answer(500)] * OPENS_AFTER) as receiver:
+        await desk.subscribe(receiver.url)
+        for number in range(OPENS_AFTER + 3):
+            await desk.tell(alert(alert_id=f"al_{number}"))
+        for _ in range(OPENS_AFTER):
+            await desk.work(seconds=1)
+        assert len(receiver.received) == OPENS_AFTER
+        assert desk.metrics.breakers_open._value.get() == 1
+        await desk.work(seconds=OPEN_S - 2)
+        assert len(receiver.received) == OPENS_AFTER
+        await desk.work(seconds=2)
+        assert len(receiver.received) == OPENS_AFTER + 1
+        while await desk.deliverer.send_due():
+            await desk.deliverer.settle_running()
+        assert {item.outcome for item in (await desk.queue.page()).deliveries} == {DeliveryOutcome.DELIVERED}
+
+
+async def test_receiver_can_stop_one_message_and_goes_on_to_be_told(desk: Desk) -> None:
+    async with Receiver(Answer(404, {"webhook-delivery": "abort-message"})) as receiver:
+        held = await desk.subscribe(receiver.url.replace("127.0.0.1", "localhost").replace("/hook", "/answers/410"))
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.GONE
+        await desk.tell(alert(2))
+        await desk.work()
+        assert [item.sequence for item in receiver.received] == [1, 2]
+        assert await desk.subscriptions.get(held.id) == held
+
+
+async def test_days_of_nothing_but_failures_disable_and_a_success_between_does_not(desk: Desk) -> None:
+    async with Receiver(Answer(500), Answer(200), Answer(500), Answer(500)) as receiver:
+        held = await desk.subscribe(receiver.url)
+        days_s = FAILING.total_seconds()
+        await desk.tell(alert(1))
+        await desk.work()
+        first = await desk.subscriptions.get(held.id)
+        assert first is not None
+        assert first.failing_since == desk.clock.now()
+        await desk.work(seconds=days_s)
+        assert await desk.subscriptions.get(held.id) == held
+        await desk.tell(alert(2))
+        await desk.work()
+        await desk.work(seconds=days_s)
+        last = await desk.subscriptions.get(held.id)
+        assert last is not None
+        assert (last.enabled, last.disabled_reason) == (False, "every try since 2026-11-28 12:00 UTC has failed")
+    assert desk.metrics.subscriptions_disabled.labels("failing")._value.get() == 1
+
+
+async def test_who_asks_for_our_own_troubles_hears_that_another_is_told_no_more(desk: Desk) -> None:
+    async with Receiver(Answer(410)) as gone, Receiver() as other, Receiver() as operator:
+        held = await desk.subscribe(gone.url, "gone")
+        await desk.subscribe(other.url, "other")
+        await desk.subscribe(operator.url, "operator", match=Match(subjects=["system:*"]))
+        desk.deliverer._clock = _now()
+        await desk.tell(alert())
+        for _ in range(3):
+            await desk.work()
+        assert [item.kind for item in other.received] == ["alert.firing"]
+        (heard,) = operator.received
+        assert heard.kind == "subscription.disabled"
+        assert heard.json["data"] == {
+            "subscription_id": held.id,
+            "subscription": "gone",
+            "summary": "The subscription gone is told no more: the receiver answered 410.",
+        }
+        assert heard.verified_by(desk.key)
+
+
+async def test_what_a_receiver_missed_while_it_was_given_up_can_be_sent_once_it_is_back(desk: Desk) -> None:
+    async with Receiver(Answer(410)) as receiver:
+        held = await desk.subscribe(receiver.url)
+        await desk.tell(alert(1))
+        await desk.work()
+        for sequence in (2, 3):
+            await desk.tell(alert(sequence, status=AlertStatus.UPDATED))
+            await desk.work()
+        assert len(receiver.received) == 1
+        assert [item.outcome for item in (await desk.queue.page()).deliveries] == [DeliveryOutcome.GONE] * 3
+        await desk.subscriptions.put(held)
+        assert await desk.queue.retry_missing(held.id) == 3
+        for _ in range(3):
+            await desk.work(seconds=1)
+        assert sorted(item.sequence for item in receiver.received[1:]) == [1, 2, 3]
+        assert len({item.headers["webhook-id"] for item in receiver.received}) == 3
+
+
+async def test_who_is_disabled_by_hand_has_nothing_kept(desk: Desk) -> None:
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url, enabled=False)
+        assert await desk.tell(alert()) == []
+
+
+async def test_redirect_is_not_followed(desk: Desk) -> None:
+    async with Receiver() as target, Receiver(Answer(307, {"location": "http://169.254.169.254/latest"}), Answer(302, {"location": target.url})) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert await desk.outcome(delivery_id) == (DeliveryOutcome.REFUSED, 1, "127.0.0.1 answered 307")
+        await desk.work(seconds=SCHEDULE_S[1])
+        assert await desk.outcome(delivery_id) == (DeliveryOutcome.REFUSED, 2, "127.0.0.1 answered 302")
+        assert target.received == []
+
+
+async def test_private_address_is_refused_by_the_guard_and_named(redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False), trust_env=False) as client, Receiver() as receiver:
+        desk = Desk(redis, names, client)
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.ADDRESS_REFUSED
+        assert (desk.counted(DeliveryOutcome.ADDRESS_REFUSED), receiver.received) == (1, [])
+    await redis.aclose()
+
+
+async def test_long_answer_is_not_read(desk: Desk) -> None:
+    async with Receiver(Answer(200, body=b"x" * 10_000_000)) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.DELIVERED
+        assert receiver.taken_bytes < 8_000_000  # what the buffers of two sockets hold, not all of it
+
+
+async def test_answer_that_comes_byte_by_byte_is_cut_off(desk: Desk) -> None:
+    desk.deliverer._sender = replace(desk.deliverer._sender, timeout_s=0.3)
+    async with Receiver(Answer(200, drip_s=0.05)) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert())
+        await desk.work()
+        assert await desk.outcome(delivery_id) == (DeliveryOutcome.UNAVAILABLE, 1, "the receiver did not answer within 0.3 s")
+        assert desk.counted(DeliveryOutcome.UNAVAILABLE) == 1
+
+
+async def test_untrusted_certificate_and_no_tls_at_all_are_told_apart_and_retried(desk: Desk) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(Path(__file__).parents[1] / "data" / "tls" / "self-signed.pem")
+    async with Receiver(tls=tls) as untrusted, Receiver() as plain:
+        await desk.subscribe(untrusted.url, "untrusted")
+        await desk.subscribe(plain.url.replace("http:", "https:"), "plain")
+        await desk.tell(alert())
+        await desk.work()
+        said = {item.subscription_id: (item.outcome, item.attempts, item.detail) for item in (await desk.queue.page()).deliveries}
+    assert said["sub_untrusted"] == (DeliveryOutcome.UNAVAILABLE, 1, "127.0.0.1 did not answer: its certificate is not accepted, self-signed certificate")
+    assert said["sub_plain"][:2] == (DeliveryOutcome.UNAVAILABLE, 1)
+    assert said["sub_plain"][2].startswith("127.0.0.1 did not answer: no TLS connection, ")
+    assert (untrusted.received, plain.received) == ([], [])
+
+
+async def test_fault_of_a_channel_loses_no_message_and_stops_nothing(desk: Desk) -> None:
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url, "odd", options={"x": "y"})
+        held = await desk.subscribe(receiver.url)
+        ids = await desk.tell(alert())
+        await desk.subscriptions.change("sub_odd", lambda found: replace(found, channel="carrier-pigeon"))
+        await desk.work()
+        outcomes = {await desk.outcome(item) for item in ids}
+        assert (DeliveryOutcome.UNEXPECTED, 1, "unknown channel 'carrier-pigeon'; known: " + ", ".join(all_channels())) in outcomes
+        assert len(receiver.received) == 1
+        await desk.subscriptions.change("sub_odd", lambda found: replace(found, channel=held.channel))
+        await desk.work(seconds=SCHEDULE_S[1])
+        assert len(receiver.received) == 2
+
+
+async def test_who_does_not_lead_sends_nothing(desk: Desk) -> None:
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url)
+        await desk.tell(alert())
+        desk.leading = False
+        await desk.work()
+        assert receiver.received == []
+        desk.leading = True
+        await desk.work()
+        assert len(receiver.received) == 1
+
+
+async def test_hanging_receivers_do_not_delay_another_and_their_number_is_bounded(desk: Desk) -> None:
+    count = 40
+    async with AsyncExitStack() as stack:
+        hanging = [await stack.enter_async_context(Receiver(*[Answer(hang=True)] * 99)) for _ in range(count)]
+        fast = await stack.enter_async_context(Receiver())
+        for number, receiver in enumerate(hanging):
+            await desk.subscribe(receiver.url, f"slow{number}")
+        await desk.subscribe(fast.url, "fast")
+        for number in range(10):
+            await desk.tell(alert(alert_id=f"al_{number}"))
+        running = asyncio.create_task(desk.deliverer.run())
+        await until(lambda: len(fast.received) == 10, within_s=10, every_s=0.01)
+        assert sum(len(receiver.received) for receiver in hanging) <= FEW_AT_ONCE * count
+        desk.clock.advance(timedelta(seconds=2))
+        await desk.tell(alert(alert_id="al_99"))
+        await until(lambda: len(fast.received) == 11, within_s=10, every_s=0.01)
+        await end(running)
+        assert sum(len(receiver.received) for receiver in hanging) <= FEW_AT_ONCE * count
+
+
+async def test_a_deliverer_that_is_stopped_gives_back_what_it_could_not_end(desk: Desk) -> None:
+    async with Receiver(Answer(hang=True)) as receiver:
+        await desk.subscribe(receiver.url)
+        await desk.tell(alert())
+        running = asyncio.create_task(desk.deliverer.run())
+        await until(lambda: receiver.received, within_s=10, every_s=0.01)
+        await end(running)
+        (delivery,) = (await desk.queue.page()).deliveries
+        assert (delivery.attempts, delivery.outcome) == (0, None)
+        assert [item.delivery.delivery_id for item in await desk.queue.claim({delivery.subscription_id: 1})] == [delivery.delivery_id]
 
 
 async def test_newest_transition_of_an_alert_is_kept(desk: Desk, redis_url: str, names: Names) -> None:

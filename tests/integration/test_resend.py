@@ -145,17 +145,17 @@ async def test_a_failed_push_is_not_made_once_its_alert_is_over(desk: Desk) -> N
     desk.clock.advance(timedelta(seconds=SCHEDULE_S[1]))
     await desk.work()
     assert desk.pushed()[2:] == []
-    outcomes = {delivery.outcome for delivery in await desk.queue.newest(limit=10)}
+    outcomes = {delivery.outcome for delivery in (await desk.queue.page(limit=10)).deliveries}
     assert outcomes == {DeliveryOutcome.GONE, DeliveryOutcome.DELIVERED}
 
 
 async def test_pushes_to_one_that_is_down_are_settled_before_they_are_forgotten(desk: Desk) -> None:
     desk.receiver.answers = [Answer(503)] * 1000
     await desk.notifier.take(whole_alert())
-    desk.deliverer._breakers.clear()
+    desk.deliverer._endpoints.clear()
     for _ in range(30):
         await desk.pass_by(RESEND)
-        desk.deliverer._breakers.clear()
+        desk.deliverer._endpoints.clear()
     assert VALID < RESENT_KEPT
     waiting, oldest_s = await desk.queue.waiting()
     assert waiting <= 1 + SCHEDULE_S[2] // RESEND.total_seconds()

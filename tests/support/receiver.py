@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -18,6 +20,8 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
+    body: bytes = b""
+    drip_s: float | None = None  # the answer comes byte by byte, so long apart
 
 
 @dataclass
@@ -26,6 +30,21 @@ class Received:
 
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body."""
+        return dict(json.loads(self.body))
+
+    @property
+    def kind(self) -> str:
+        """What it tells: `alert.firing` and the like."""
+        return str(self.json["type"])
+
+    @property
+    def sequence(self) -> int:
+        """Which transition of its alert it tells."""
+        return int(self.json["data"]["sequence"])
 
     def verified_by(self, secret: str) -> bool:
         """Whether the signature holds for this key."""
@@ -37,18 +56,20 @@ class Received:
 
 
 class Receiver:
-    """An HTTP server on 127.0.0.1. `answers` are given in order, then 200 for ever."""
+    """An HTTP server on 127.0.0.1, with TLS where it has a context. `answers` are given in order, then 200 for ever."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
+        self.taken_bytes = 0  # of the last answer
+        self._tls = tls
         self.received: list[Received] = []
         self.arrived = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook/secret-path?token=hush"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook/secret-path?token=hush"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -70,7 +91,19 @@ class Receiver:
                 await reader.read()  # until the sender gives up
                 return
             extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-            writer.write(f"HTTP/1.1 {answer.status} X\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n".encode())
-            await writer.drain()
+            await self._answer(
+                writer, f"HTTP/1.1 {answer.status} X\r\ncontent-length: {len(answer.body)}\r\nconnection: close\r\n{extra}\r\n".encode() + answer.body, answer.drip_s
+            )
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the sender has given up
         finally:
             writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, whole: bytes, drip_s: float | None) -> None:
+        self.taken_bytes, step = 0, 1 if drip_s else 65_536
+        for start in range(0, len(whole), step):
+            writer.write(whole[start : start + step])
+            await writer.drain()
+            self.taken_bytes += step
+            if drip_s:
+                await asyncio.sleep(drip_s)

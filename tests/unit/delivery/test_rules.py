@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from alerts.breaker import OPEN_S, OPENS_AFTER, Breaker
 from alerts.channels.posting import refusal_of
 from alerts.channels.webhook import render, sign
-from alerts.deliver import SCHEDULE_S, wait_s
+from alerts.deliver import SCHEDULE_S, Timetable
 from alerts.notify.groups import Notice, NoticeReason
 from alerts.subscriptions import Match, Subscription, key_bytes, matches, new_key, rotated, subscription_id
 from opinion.errors import ConfigError, DeliveryError, DeliveryGone, DeliveryRateLimited, DeliveryRefused, DeliveryUnavailable
@@ -37,17 +37,17 @@ def test_every_key_signs_so_that_an_independent_verifier_agrees(body: bytes, key
 
 
 def test_schedule_is_the_specifications() -> None:
-    assert [wait_s(attempts) for attempts in range(len(SCHEDULE_S) + 1)] == [*SCHEDULE_S, None]
+    assert [Timetable().wait_s(attempts) for attempts in range(len(SCHEDULE_S) + 1)] == [*SCHEDULE_S, None]
 
 
 def test_retry_after_lengthens_but_never_shortens() -> None:
-    assert wait_s(2, asked_s=10) == SCHEDULE_S[2]
-    assert wait_s(1, asked_s=100) == 100
+    assert Timetable().wait_s(2, asked_s=10) == SCHEDULE_S[2]
+    assert Timetable().wait_s(1, asked_s=100) == 100
 
 
 @given(st.integers(0, 9), st.floats(0, 1))
 def test_jitter_only_adds_up_to_a_fifth(attempts: int, jitter: float) -> None:
-    later = wait_s(attempts, jitter=jitter)
+    later = Timetable().wait_s(attempts, jitter=jitter)
     assert later is not None
     assert SCHEDULE_S[attempts] <= later <= SCHEDULE_S[attempts] * 1.2001
 
@@ -79,10 +79,11 @@ def test_every_2xx_is_success(status: int) -> None:
 def test_breaker_opens_tries_once_and_closes() -> None:
     breaker = Breaker()
     for _ in range(OPENS_AFTER):
-        assert breaker.allows(0)
+        assert breaker.closed
         breaker = breaker.after(succeeded=False, now_s=0)
     assert breaker.is_open(OPEN_S - 1)
-    assert breaker.allows(OPEN_S)
+    assert not breaker.is_open(OPEN_S)
+    assert not breaker.closed
     assert breaker.after(succeeded=False, now_s=OPEN_S).is_open(OPEN_S + 1)
     assert breaker.after(succeeded=True, now_s=OPEN_S) == Breaker()
 
@@ -108,6 +109,10 @@ def test_disabled_receivers_are_left_out() -> None:
     assert not matches(subscription(enabled=False), alert())
 
 
+def test_receivers_that_were_given_up_for_their_answers_are_kept_up_for_when_they_are_back() -> None:
+    assert matches(subscription(enabled=False, disabled_reason="the receiver answered 410"), alert())
+
+
 def test_rotation_keeps_the_key_before_and_no_more() -> None:
     first, second, third = new_key(), new_key(), new_key()
     assert rotated(rotated(subscription(keys=[first]), second), third).keys == [third, second]
@@ -130,6 +135,11 @@ def test_body_has_the_contract_s_form() -> None:
     body = render(Notice(subscription_id="s", labels={}, reason=NoticeReason.FIRST, alerts=[alert()], at=NOON), subscription())
     assert body.startswith(b'{"type":"alert.firing","timestamp":"2026-11-23T12:00:00Z","data":{')
     assert len(body) < 20_000
+
+
+def test_the_end_of_another_receiver_has_a_form_of_its_own() -> None:
+    notice = Notice(subscription_id="s", labels={"subscription_id": "sub_2"}, reason=NoticeReason.DISABLED, alerts=[], at=NOON, summary="It is over.")
+    assert render(notice, subscription()) == b'{"type":"subscription.disabled","timestamp":"2026-11-23T12:00:00Z","data":{"subscription_id":"sub_2","summary":"It is over."}}'
 
 
 def test_ids_are_derived() -> None:
