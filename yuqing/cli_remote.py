@@ -261,12 +261,18 @@ def deliveries_show(delivery_id: str) -> None:
 
 
 @deliveries.command("retry")
-@click.argument("delivery_ids", nargs=-1, required=True)
-def deliveries_retry(delivery_ids: tuple[str, ...]) -> None:
+@click.argument("delivery_ids", nargs=-1)
+@click.option("--subscription", help="Instead: of this receiver, by name or id, what never arrived.")
+@click.option("--since", metavar="TIME", help="With --subscription: all of the last so long, arrived or not, e.g. 2h.")
+def deliveries_retry(delivery_ids: tuple[str, ...], *, subscription: str | None, since: str | None) -> None:
     """Send deliveries again now: the same bytes under the same id."""
-    from yuqing.remote.receivers import retry
+    from yuqing.remote.receivers import retry, retry_all
 
-    sys.exit(retry(_settings(), delivery_ids, echo=_say))
+    if subscription is None and since is None and delivery_ids:
+        sys.exit(retry(_settings(), delivery_ids, echo=_say))
+    if subscription is None or delivery_ids:
+        raise click.UsageError("name deliveries, or a --subscription")
+    sys.exit(retry_all(_settings(), subscription, since=since, echo=_say))
 
 
 def add_to(main: click.Group) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Header, HTTPException, Request, Response
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from alerts.api.access import Admin, Operator, Reader
 from alerts.api.idempotency import IdempotentRoute
@@ -153,6 +153,20 @@ async def send_test(request: Request, _: Operator, wanted: str) -> Any:
     if not held.enabled:
         raise HTTPException(409, f"the subscription is disabled{': ' * bool(held.disabled_reason)}{held.disabled_reason}")
     return {"delivery_id": await _parts(request).notifier.test(held, nonce=uuid.uuid4().hex)}
+
+
+class RetryBody(_Body):
+    """What to send again."""
+
+    since: AwareDatetime | None = Field(None, description="All that was made since then, delivered or not; what never arrived where it is not named.")
+
+
+@router.post("/{wanted}/retry", status_code=202)
+async def retry_deliveries(request: Request, _: Operator, wanted: str, body: RetryBody | None = None) -> Any:
+    """Send again what never arrived, or all since an instant: the same bytes under the same ids."""
+    held = await _held(request, wanted)
+    queue, since = _parts(request).queue, body.since if body is not None else None
+    return {"queued": await (queue.retry_missing(held.id) if since is None else queue.retry_since(held.id, since))}
 
 
 def shown(subscription: Subscription) -> dict[str, Any]:

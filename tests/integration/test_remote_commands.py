@@ -88,6 +88,9 @@ def test_a_receiver_is_added_shown_rotated_and_removed_without_its_secret(desk: 
     assert "desk" in desk.run("subscribe", "list").stdout
     for words in (("list",), ("show", "desk")):
         assert secret not in desk.run("subscribe", *words).output
+    assert desk.run("deliveries", "retry", "--subscription", "desk", "--since", "2h").stderr == "0 queued\n"
+    assert desk.run("deliveries", "retry", "--subscription", "desk").stderr == "0 queued\n"
+    assert desk.run("deliveries", "retry").exit_code == 2
     assert desk.run("subscribe", "rotate", "desk").stdout.startswith("whsec_")
     assert desk.run("subscribe", "remove", "desk").exit_code == 0
     assert desk.run("subscribe", "list").stdout == "no subscriptions\n"

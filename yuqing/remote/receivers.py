@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
 from opinion.errors import ApiRefused, ConfigError
 from opinion.settings import Settings
-from yuqing.remote.alerts import moment
+from yuqing.remote.alerts import moment, span_s
 from yuqing.remote.client import Api
 from yuqing.remote.table import table
 
@@ -126,6 +127,15 @@ def retry(settings: Settings, ids: Sequence[str], *, echo: Echo) -> int:
                 echo(f"yuqing: {error}")
     echo(f"{len(ids) - failed} queued")
     return 1 if failed else 0
+
+
+def retry_all(settings: Settings, subscription: str, *, since: str | None, echo: Echo) -> int:
+    """Send again what never arrived at a receiver, or all of the last so long."""
+    body = {} if since is None else {"since": (datetime.now(UTC) - timedelta(seconds=span_s(since))).isoformat()}
+    with Api(settings) as api:
+        done = api.post(f"/subscriptions/{found_id(api, subscription)}/retry", body)
+    echo(f"{done['queued']} queued")
+    return 0
 
 
 def found_id(api: Api, wanted: str) -> str:
