@@ -268,11 +268,12 @@ def deliveries_retry(delivery_ids: tuple[str, ...], *, subscription: str | None,
     """Send deliveries again now: the same bytes under the same id."""
     from yuqing.remote.receivers import retry, retry_all
 
+    settings = _settings()
     if subscription is None and since is None and delivery_ids:
-        sys.exit(retry(_settings(), delivery_ids, echo=_say))
+        sys.exit(retry(settings, delivery_ids, echo=_say))
     if subscription is None or delivery_ids:
         raise click.UsageError("name deliveries, or a --subscription")
-    sys.exit(retry_all(_settings(), subscription, since=since, echo=_say))
+    sys.exit(retry_all(settings, subscription, since=since, echo=_say))
 
 
 def add_to(main: click.Group) -> None:
