@@ -47,7 +47,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
     parser.add_argument("--feeds", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=150, help="how long the feeds are measured after the first round")
+    parser.add_argument("--seconds", type=float, default=180, help="how long the feeds are measured after the first round")
     parser.add_argument("--interval", type=float, default=60, help="seconds between two polls of a feed")
     return parser
 
