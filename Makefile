@@ -68,7 +68,7 @@ bench-detect: dev ## recall, delay and false alarms of surges planted in real st
 bench-windows: dev ## memory of 1,000 subjects' panes in Redis, and the time to read and write them
 	$(BIN)/python -m tests.bench.windows
 
-bench-sources: dev ## polls a minute of one scraper with 500 feeds, its memory and processor time, and what was lost
+bench-sources: dev ## one scraper: polls of 500 feeds a minute, posts of a whole network; memory, processor time, losses
 	$(BIN)/python -m tests.bench.sources
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions

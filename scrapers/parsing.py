@@ -37,7 +37,7 @@ class Parser:
         """Return when few bodies wait: asked before another is fetched. Those held back look again at random, all together about as often as a body is parsed."""
         self._held += 1
         try:
-            while self._short.statistics().tasks_waiting >= MOST_WAITING:
+            while self._short.statistics().tasks_waiting >= MOST_WAITING:  # noqa: ASYNC110 - an event would let in all at once, before the first of them has a body
                 await asyncio.sleep(random.uniform(0, self._held * PARSE_S))  # noqa: S311 - not a secret
         finally:
             self._held -= 1
