@@ -11,10 +11,10 @@ HAN_SHARE = 0.2
 KANA_SHARE = 0.25
 """Share of kana among Han and kana from which a text is Japanese; a Chinese post may hold a stray の."""
 
-_LETTERS = re.compile(r"[^\W\d_]")
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
-_KANA = re.compile("[\u3041-\u30ff]")
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+")
+_KANA = re.compile("[\u3041-\u30ff]+")
+_LATIN = re.compile("[A-Za-z\u00c0-\u024f]+")
 _WORDS = re.compile("[a-z\u00df-\u024f]+")
 _LINKS = re.compile(r"https?://\S+|[$#@]\w+")
 
@@ -46,22 +46,27 @@ def detect(text: str) -> str:
     ('zh-Hans', 'zh-Hant', 'en', 'und')
     """
     sample = _LINKS.sub(" ", text[:SAMPLE_CHARS])
-    letters = len(_LETTERS.findall(sample))
+    letters = _length(_LETTERS, sample)
     if not letters:
         return "en" if _LATIN.search(text[:SAMPLE_CHARS]) else "und"  # only links and cashtags: our feeds write those in English
-    han, kana = len(_HAN.findall(sample)), len(_KANA.findall(sample))
+    han, kana = _length(_HAN, sample), _length(_KANA, sample)
     if kana > KANA_SHARE * (han + kana):
         return "und"
     if han >= HAN_SHARE * letters:
         return _chinese(sample)
-    if len(_LATIN.findall(sample)) < letters / 2:
+    if _length(_LATIN, sample) < letters / 2:
         return "und"
     return _latin(sample)
 
 
+def _length(runs: re.Pattern[str], sample: str) -> int:
+    """How many characters the runs hold together."""
+    return sum(map(len, runs.findall(sample)))
+
+
 def _chinese(sample: str) -> str:
-    traditional = sum(character in _ONLY_TRADITIONAL for character in sample)
-    simplified = sum(character in _ONLY_SIMPLIFIED for character in sample)
+    traditional = sum(map(_ONLY_TRADITIONAL.__contains__, sample))
+    simplified = sum(map(_ONLY_SIMPLIFIED.__contains__, sample))
     return "zh-Hant" if traditional > simplified else "zh-Hans"
 
 

@@ -152,8 +152,10 @@ class CursorStore:
     async def author_key(self) -> bytes:
         """The key that authors are hashed with: made once, the same for all scrapers of an installation."""
         try:
-            await self._redis.set(self._names.author_key, secrets.token_bytes(AUTHOR_KEY_BYTES), nx=True)
-            return cast("bytes", await self._redis.get(self._names.author_key))
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(self._names.author_key, secrets.token_bytes(AUTHOR_KEY_BYTES), nx=True)
+                pipe.get(self._names.author_key)
+                return cast("bytes", (await pipe.execute())[1])
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the key of authors: {error}") from error
 

@@ -63,6 +63,7 @@ class Poller:
         cursors = self._publisher.cursors(source.name)
         cursor = await cursors.load(feed.key)
         author_key = await cursors.author_key()  # before the request: a store that takes no writes must not cost the source one every other second
+        await self._parser.room()
         now = self._clock.now()
         whole = bool(cursor.waiting) or now - from_epoch_ms(cursor.whole_ms) > WHOLE_EVERY
         response = await self._fetcher.fetch(source.request(feed, now=now), validators=Validators() if whole else Validators(cursor.etag, cursor.last_modified))

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -169,10 +170,16 @@ def fitted(feed: Feed) -> tuple[Source, Feed]:
     return source, feed.model_copy(update=changes)
 
 
-def all_sources() -> list[Source]:
+@cache
+def all_sources() -> tuple[Source, ...]:
     """The `SOURCE` of every module in `sources/`, by name."""
     modules = (importlib.import_module(f"scrapers.sources.{info.name}") for info in pkgutil.iter_modules(scrapers.sources.__path__))
-    return sorted((module.SOURCE for module in modules), key=lambda source: source.name)
+    return tuple(sorted((module.SOURCE for module in modules), key=lambda source: source.name))
+
+
+@cache
+def _known() -> dict[str, Source]:
+    return {key: source for source in all_sources() for key in (source.name, *source.aliases)}
 
 
 def find_source(name: str) -> Source:
@@ -184,7 +191,7 @@ def find_source(name: str) -> Source:
     >>> find_source("rss").name
     'feed'
     """
-    known = {key: source for source in all_sources() for key in (source.name, *source.aliases)}
+    known = _known()
     if name.lower() in known:
         return known[name.lower()]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)

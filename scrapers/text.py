@@ -90,11 +90,27 @@ def _tidy(text: str) -> str:
 
 
 def _composed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", _mark_runs().sub(r"\1", text))
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _mark_runs().sub(r"\1", text) if _perhaps_a_run().search(text) else text)
+
+
+@cache
+def _perhaps_a_run() -> re.Pattern[str]:
+    """What every run of too many marks matches, and hardly a text without one.
+
+    Marks beyond U+FFFF are taken with all that lies around them: a class that names them one by one is looked through for every character, which made
+    this a sixth of the time to parse a feed (measured: 243 against 11 ns a character).
+    """
+    return re.compile(f"[{_marks(0x300, 0x10000)}\U00010000-\U0001efff]{{{MOST_MARKS + 1}}}")
 
 
 @cache
 def _mark_runs() -> re.Pattern[str]:
     """More combining marks in a row than a word of any language has; the first few are group 1."""
-    marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code)))
+    marks = _marks(0x300, 0x1F000)
     return re.compile(f"([{marks}]{{{MOST_MARKS}}})[{marks}]+")
+
+
+def _marks(begin: int, end: int) -> str:
+    return "".join(chr(code) for code in range(begin, end) if unicodedata.combining(chr(code)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -9,13 +10,15 @@ from opinion.clock import epoch_ms
 from opinion.names import Names
 from opinion.records import TOPICS, Op
 from opinion.redis_client import connect
-from opinion.settings import Feed
+from opinion.settings import Feed, load_settings
 from opinion.windows import Applied, WindowStore
 from scrapers.source import Response, fitted
 from scrapers.sources import jetstream
+from tests.bench import sources_feeds
 from tests.bench.corpus import documents
 from tests.bench.counting import counted
 from tests.bench.jetstream_posts import TAKEN, frame_of, posts
+from tests.bench.stand import Stand
 from tests.support.records import NOON, scored
 
 
@@ -53,3 +56,19 @@ def test_of_the_posts_that_are_made_the_adapter_takes_those_that_are_meant_to_be
     assert abs(sum(taken for taken, _ in made) / len(made) - TAKEN) < 0.03
     assert sum(document.op is Op.DELETE for document in found.documents) == sum(message["commit"]["operation"] == "delete" for _, message in made)
     assert found.problems == []
+
+
+@pytest.mark.integration
+async def test_a_short_run_of_the_feeds_measures_polls_and_loses_nothing(kafka_address: str, redis_url: str, tmp_path: Path) -> None:
+    redis = connect(redis_url)
+    settings = load_settings({}, kafka=kafka_address, redis=redis_url, data_dir=tmp_path, log_level="warning")
+    found = await sources_feeds.measured(Stand(tmp_path, settings, redis, {}), feeds=12, seconds=4, interval_s=1)
+    await redis.aclose()
+    assert found["offered"] > found["first_round_documents"] > 12
+    assert found["lost"] == found["told_twice"] == 0
+    assert 12 <= found["n"] <= 75
+    assert found["feeds_per_min"] == pytest.approx(found["n"] * 15, rel=0.2)
+    assert found["rss_mb_scraper"] > 30
+    assert found["rss_mb_parser"] > 20
+    assert found["rss_mb"] <= found["rss_mb_scraper"] + found["rss_mb_parser"] + 1
+    assert 0 < found["cpu_cores_parser"] < found["cpu_cores"] < 2

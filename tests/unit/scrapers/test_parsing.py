@@ -9,7 +9,7 @@ from opinion.errors import PageChanged, SourceWalled
 from opinion.settings import Feed
 from opinion.tasks import end
 from scrapers import parsing
-from scrapers.parsing import Parser
+from scrapers.parsing import MOST_WAITING, Parser
 from scrapers.source import Parsed, Response
 from tests.support.records import NOON
 
@@ -29,6 +29,16 @@ async def test_bodies_are_parsed_in_another_process_whose_errors_come_back() -> 
     with pytest.raises(SourceWalled):
         await parser.parse("feed", response(b"<html><title>Just a moment...</title></html>"), feed=FEED)
     assert len((await parser.parse("feed", response(RSS), feed=FEED)).documents) == 1
+
+
+async def test_while_many_bodies_wait_no_other_is_fetched() -> None:
+    parser = Parser()
+    await parser.room()
+    bodies = [asyncio.create_task(parser.parse("feed", response(RSS), feed=FEED)) for _ in range(MOST_WAITING + 5)]
+    await asyncio.sleep(0)
+    await parser.room()
+    assert sum(body.done() for body in bodies) >= 5
+    assert all([(await body).documents for body in bodies])
 
 
 def hang(*_: object) -> Parsed:
