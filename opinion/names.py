@@ -172,6 +172,10 @@ class Names:
         """List of what people did to alerts, not taken up by the leader yet."""
         return f"{self.prefix}acts"
 
+    def console_session(self, key: str) -> str:
+        """What a browser that signed in may do; `key` is a digest of what the browser holds."""
+        return f"{self.prefix}session:{key}"
+
     def idempotency(self, key: str) -> str:
         """The answer to a request that may be sent again."""
         return f"{self.prefix}once:{key}"

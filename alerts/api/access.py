@@ -34,6 +34,10 @@ class Caller(Struct, frozen=True):
     name: str
     scope: Scope
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the token is for this, or for more."""
+        return _RANK[self.scope] >= _RANK[scope]
+
 
 class Access:
     """The tokens of an installation."""
@@ -51,6 +55,14 @@ class Access:
                 found = caller
         return found
 
+    def seal(self, given: str, *, key: bytes) -> str | None:
+        """What says that somebody showed this token, without holding it; None where it is wrong."""
+        return None if self.caller(given) is None else _sealed(given.encode("utf-8", "replace"), key)
+
+    def sealed(self, seal: str, *, key: bytes) -> Caller | None:
+        """Whose token a seal was made of; None where there is no such token any more."""
+        return next((caller for token, caller in self._tokens if hmac.compare_digest(_sealed(token, key), seal)), None)
+
     def wait_s(self, caller: Caller, *, now_s: float) -> float:
         """Seconds until the caller may ask; 0 where now, and then it counts."""
         left, since_s = self._left.get(caller.name, (float(self._rate), now_s))
@@ -59,6 +71,10 @@ class Access:
             return (1 - left) * MINUTE_S / self._rate
         self._left[caller.name] = (left - 1, now_s)
         return 0.0
+
+
+def _sealed(token: bytes, key: bytes) -> str:
+    return hmac.new(key, token, "sha256").hexdigest()
 
 
 _bearer = HTTPBearer(auto_error=False, description="The token that `yuqing up` says the place of, or one of the setting `api_tokens`.")
@@ -76,7 +92,7 @@ class Needs:
         caller = access.caller(credentials.credentials) if credentials is not None else None
         if caller is None:
             raise HTTPException(401, "a bearer token is needed; `yuqing up` says where it is", headers={"WWW-Authenticate": "Bearer"})
-        if _RANK[caller.scope] < _RANK[self._scope]:
+        if not caller.may(self._scope):
             raise HTTPException(403, f"this token may only {caller.scope.value}; {self._scope.value} is needed", headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
         wait_s = access.wait_s(caller, now_s=monotonic_s())
         if wait_s:

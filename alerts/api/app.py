@@ -1,4 +1,4 @@
-"""The HTTP API of the alerter: alerts, silences, subscriptions, deliveries, subjects, documents, events, health, metrics."""
+"""The HTTP API of the alerter: alerts, silences, subscriptions, deliveries, subjects, documents, events, health, metrics; and the console."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from alerts.api import alerts, deliveries, documents, feedback, health, silences, stream, subjects, subscriptions
 from alerts.api.parts import Parts
 from alerts.api.problem import PROBLEM, install
+from alerts.console.install import install as install_console
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"description": meaning, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -33,10 +34,11 @@ def build_api(parts: Parts) -> FastAPI:
     for module in (alerts, feedback, silences, subscriptions, deliveries, subjects, documents, stream):
         app.include_router(module.router, responses=REFUSALS)
     app.include_router(health.router)
+    install_console(app)
 
     @app.get("/", tags=["health"])
     async def root() -> Any:
-        """Where to look."""
-        return {"name": "Yuqing", "api": "/openapi.json", "metrics": "/metrics", "health": "/healthz"}
+        """Where to look, for programs; browsers get the console."""
+        return {"name": "Yuqing", "api": "/openapi.json", "metrics": "/metrics", "health": "/healthz", "console": "/"}
 
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -33,10 +33,11 @@ async def stream(
     if last_event_id:
         places_of(last_event_id)
     wanted = {"reset", *(kinds or ("alert", "document"))}
-    return StreamingResponse(_lines(parts.live, last_event_id or "", wanted), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+    return StreamingResponse(lines_of(parts.live, last_event_id or "", wanted), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
 
-async def _lines(live: Live, last_id: str, wanted: set[str]) -> AsyncGenerator[bytes, None]:
+async def lines_of(live: Live, last_id: str, wanted: Collection[str]) -> AsyncGenerator[bytes, None]:
+    """Events of some kinds as they go over the wire, with a sign of life where nothing happens."""
     yield f"retry: {RETRY_MS}\n\n".encode()
     async with aclosing(live.listen(last_id)) as events:
         coming: asyncio.Future[Event] | None = None

@@ -183,11 +183,11 @@ def test_events_come_as_they_happen_and_missed_alerts_first(redis_url: str, name
 
 
 async def test_an_event_is_a_line_each(parts: Parts) -> None:
-    from alerts.api.stream import _lines  # noqa: PLC0415 - what the path streams
+    from alerts.api.stream import lines_of  # noqa: PLC0415 - what the path streams
 
     parts.live.take(0, 0, b'{"alert_id":"al_0"}')
     parts.live.take(0, 1, b'{"alert_id":"al_1"}')
-    lines = _lines(parts.live, "0-1", {"alert"})
+    lines = lines_of(parts.live, "0-1", {"alert"})
     assert [await anext(lines), await anext(lines)] == [b"retry: 3000\n\n", b'id: 0-2\nevent: alert\ndata: {"alert_id":"al_1"}\n\n']
     waiting = asyncio.ensure_future(anext(lines))
     await asyncio.sleep(0)

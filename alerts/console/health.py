@@ -1,0 +1,113 @@
+"""Whether calm means anything: what is blind, lost or late, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct, field
+from redis.exceptions import RedisError
+
+from alerts.api.parts import Parts
+from alerts.console.words import Words
+from alerts.shown import Standing
+from alerts.source_watch import LOST
+from opinion.errors import StoreUnavailable
+
+UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS = 120.0, 5
+"""What was said of a source so long ago, and so many polls ago, is no news of it; as `yuqing status` has it."""
+LATE = timedelta(minutes=5)
+"""Windows that are complete only until then are worth a word."""
+
+
+class Eyes(Struct, frozen=True):
+    """What keeps us from seeing."""
+
+    blind: list[str] = field(default_factory=list)  # sentences: calm means nothing
+    dim: list[str] = field(default_factory=list)  # sentences: something is missing
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """A source as a page shows it."""
+
+    name: str
+    state: str
+    url: str
+    last_good_at: datetime | None
+    last_document_at: datetime | None
+    polled_at: datetime | None
+    documents: int
+    dropped: int
+    failures: int
+    error: str
+    langs: list[str]
+    interval_s: float
+
+
+async def standing_of(parts: Parts) -> Standing | None:
+    """What the detection stands on; None before the first look."""
+    try:
+        value = cast("bytes | None", await parts.redis.get(parts.names.detection))
+    except RedisError as error:
+        raise StoreUnavailable(f"Redis did not say what the detection stands on: {error}") from error
+    return msgspec.json.decode(value, type=Standing) if value else None
+
+
+async def sources_of(parts: Parts) -> list[Source]:
+    """Every source, those that need somebody first."""
+    rows: Mapping[str, Any] = await parts.sources()
+    found = [source_of(name, health, at=parts.wall.now()) for name, health in rows.items()]
+    return sorted(found, key=lambda source: (source.state == "ok", source.state == "partial", source.name))
+
+
+def source_of(name: str, health: Mapping[str, Any], *, at: datetime) -> Source:
+    """One of them. What its scraper said long ago is no news: `unwatched`."""
+    polled_at, interval_s = instant_of(health.get("polled_at")), float(health.get("interval_s", 0))
+    watched = polled_at is not None and (at - polled_at).total_seconds() <= max(UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS * interval_s)
+    return Source(
+        name=name,
+        state=str(health.get("state", "ok")) if watched else "unwatched",
+        url=str(health.get("url", "")),
+        last_good_at=instant_of(health.get("last_good_at")),
+        last_document_at=instant_of(health.get("last_document_at")),
+        polled_at=polled_at,
+        documents=int(health.get("documents", 0)),
+        dropped=int(health.get("dropped", 0)),
+        failures=int(health.get("failures", 0)),
+        error=str(health.get("last_error", "")),
+        langs=sorted(health.get("langs", {})),
+        interval_s=interval_s,
+    )
+
+
+async def eyes_of(parts: Parts, *, words: Words) -> Eyes:
+    """What keeps us from seeing, worst first."""
+    status: Mapping[str, Any] = await parts.status()
+    standing, sources = await standing_of(parts), await sources_of(parts)
+    lost = [source for source in sources if source.state in LOST or source.state == "unwatched"]
+    blind, dim = [], []
+    if status.get("blind"):
+        blind.append(words("blind_worker", partitions=len(status["blind"])))
+    elif status.get("watermark") is None:
+        blind.append(words("blind_never"))
+    if sources and len(lost) == len(sources):
+        blind.append(words("blind_sources", count=len(lost)))
+    elif not sources:
+        blind.append(words("blind_no_source"))
+    if standing is not None and standing.silent:
+        blind.append(words("blind_silent"))
+    if lost and len(lost) < len(sources):
+        dim.append(words("dim_sources", count=len(lost), all=len(sources), names=", ".join(source.name for source in lost[:5])))
+    if standing is not None and standing.shifted:
+        dim.append(words("dim_shifted"))
+    at = instant_of(status.get("watermark"))
+    if not blind and at is not None and (late := parts.clock.now() - at) > LATE:
+        dim.append(words("dim_late", minutes=int(late.total_seconds() // 60), behind=status.get("behind", 0)))
+    return Eyes(blind, dim)
+
+
+def instant_of(value: object) -> datetime | None:
+    """The instant of a JSON value."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

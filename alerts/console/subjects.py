@@ -1,0 +1,148 @@
+"""Subjects: which there are, and one of them over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, NamedTuple
+
+from fastapi import APIRouter, Query, Response
+from markupsafe import Markup
+from msgspec import Struct
+from pydantic import AwareDatetime
+
+from alerts.api.subjects import list_subjects
+from alerts.archive import Query as Wanted
+from alerts.console.addresses import place
+from alerts.console.charts import Span, Step, Tick, chart
+from alerts.console.now import cards_of
+from alerts.console.web import ConsoleRoute, Visit, Visited
+from alerts.detect.rules import Rules
+from alerts.history import history
+from alerts.store import Wanted as WantedAlerts
+from alerts.usual import usual_ratios
+from opinion.records import Alert
+
+router = APIRouter(prefix="/subjects", route_class=ConsoleRoute, include_in_schema=False)
+
+ROWS = 100
+FEW_DOCUMENTS = 20
+MOST_ALERTS = 50
+TICKS = 6
+HOUR_S = 3600
+OLDEST = timedelta(days=30)
+"""Sums by the hour live five weeks; before that there is nothing to go back to."""
+
+
+class Shape(NamedTuple):
+    """A stretch of time that a chart shows."""
+
+    step_s: int
+    length: int
+    form: str  # of the labels below it
+
+
+SPANS = {"1h": Shape(60, 60, "%H:%M"), "24h": Shape(900, 96, "%H:%M"), "7d": Shape(HOUR_S, 168, "%m-%d"), "30d": Shape(6 * HOUR_S, 120, "%m-%d")}
+"""As many steps as can be told apart, and clicked, on a screen."""
+
+
+@router.get("")
+async def show_subjects(visit: Visited, q: Annotated[str, Query(max_length=100)] = "", cursor: Annotated[str | None, Query(max_length=300)] = None) -> Response:
+    """Subjects, those spoken of last first."""
+    found = await list_subjects(visit.request, visit.caller, q=q.strip() or None, limit=ROWS, cursor=cursor)
+    rows = [row | {"changed_at": datetime.fromisoformat(row["changed_at"])} for row in found["subjects"]]
+    return visit.page("subjects.html", rows=rows, q=q, next=found["next"])
+
+
+class Stretch(Struct, frozen=True):
+    """Some time of a subject, in steps."""
+
+    steps: list[Step]
+    begin: datetime
+    end: datetime  # of what is known of it
+
+    @property
+    def total(self) -> int:
+        """Texts."""
+        return sum(step.total for step in self.steps)
+
+    @property
+    def negative(self) -> int:
+        """Negative ones."""
+        return sum(step.negative for step in self.steps)
+
+
+@router.get("/{subject:path}")
+async def show_subject(visit: Visited, subject: str, span: Literal["1h", "24h", "7d", "30d"] = "24h", until: AwareDatetime | None = None) -> Response:
+    """A subject: ratio, texts, what is usual, its alerts; each point leads to the documents behind it."""
+    parts, now, shape = visit.parts, visit.parts.clock.now(), SPANS[span]
+    end = min(until or now, now)
+    stretch = await stretch_of(visit, subject, shape=shape, end=end, now=now)
+    alerts = [alert for _, alert in await parts.alerts.page(WantedAlerts(subject=subject, since=stretch.begin, limit=MOST_ALERTS)) if alert.started_at <= end]
+    documents = await parts.archive.find(Wanted(subject=subject, since=stretch.begin, until=end, limit=FEW_DOCUMENTS))
+    name = await parts.windows.subject_name(subject)
+    return visit.page(
+        "subject.html",
+        subject=subject,
+        name=name,
+        span=span,
+        spans=list(SPANS),
+        stretch=stretch,
+        chart=picture_of(visit, stretch, alerts=alerts, shape=shape, title=visit.words("chart_title", name=name, span=visit.words(f"span_{span}"))),
+        alerts=alerts,
+        open_alerts=await cards_of(visit, [alert for alert in alerts if alert.ended_at is None]),
+        documents=[item.scored for item in documents],
+        earlier=stretch.begin if stretch.begin > now - OLDEST else None,
+        is_now=end == now,
+    )
+
+
+async def stretch_of(visit: Visit, subject: str, *, shape: Shape, end: datetime, now: datetime) -> Stretch:
+    """The steps of a subject that end with the one that holds `end`."""
+    width = timedelta(seconds=shape.step_s)
+    last = datetime.fromtimestamp(int(end.timestamp()) // shape.step_s * shape.step_s, UTC)
+    begin = last - width * (shape.length - 1)
+    points = await history(visit.parts.windows, subject, since=begin, until=last + width, step_s=shape.step_s, now=now)
+    begins = [datetime.fromisoformat(point["at"]) for point in points]
+    usual = await usual_ratios(visit.parts.windows, subject, begins=begins, now=now, rules=Rules())
+    steps = [
+        _step(visit, subject, at=at, step_s=shape.step_s, total=point["total"], negative=point["negative"], usual=ratio)
+        for at, point, ratio in zip(begins, points, usual, strict=True)
+    ]
+    return Stretch(steps, begin, end)
+
+
+def picture_of(visit: Visit, stretch: Stretch, *, alerts: Sequence[Alert], shape: Shape, title: str) -> Markup:
+    """The chart of it."""
+    steps = stretch.steps
+    return chart(
+        steps,
+        spans=[_span(visit, alert, end=stretch.end) for alert in alerts],
+        ticks=[Tick(steps[number].at, f"{visit.look.local(steps[number].at):{shape.form}}") for number in _spread(len(steps))],
+        rho=Rules().rho_of(shape.step_s),
+        title=title,
+        desc=visit.words("chart_desc", total=stretch.total, negative=stretch.negative, alerts=len(alerts)),
+    )
+
+
+def _step(visit: Visit, subject: str, *, at: datetime, step_s: int, total: int, negative: int, usual: float) -> Step:
+    to = at + timedelta(seconds=step_s)
+    href = place("documents", subject=subject, since=_address(at), until=_address(to))
+    local = visit.look.local(at)
+    label = visit.words("point", at=f"{local:%m-%d %H:%M}", negative=negative, total=total, ratio=f"{negative / total:.0%}" if total else "–", usual=f"{usual:.0%}")
+    return Step(at=at, total=total, negative=negative, usual=usual, label=label, href=href)
+
+
+def _span(visit: Visit, alert: Alert, *, end: datetime) -> Span:
+    local = visit.look.local(alert.started_at)
+    label = visit.words("alert_span", severity=visit.words(f"severity_{alert.severity.value}"), at=f"{local:%m-%d %H:%M}")
+    return Span(begin=alert.started_at, end=alert.ended_at or end, severity=alert.severity.value, label=label, href=place("alerts", alert.alert_id))
+
+
+def _address(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _spread(count: int) -> Sequence[int]:
+    """Places of labels, spread over so many steps, away from the edges."""
+    return [round((number + 0.5) * count / TICKS) for number in range(TICKS)]

@@ -1,0 +1,428 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from alerts.api.access import Access
+from alerts.api.app import build_api
+from alerts.api.parts import Parts
+from opinion.explaining import Question
+from opinion.names import Names
+from opinion.records import AlertEvidence, AlertStatus, EntityMention, Lane, ScoredDocument, Severity
+from tests.support.api import TOKENS, api_parts
+from tests.support.console import BROWSER, HOSTILE, SUBJECT, fill, open_alert, past, send, sign_in
+from tests.support.receiver import Receiver
+from tests.support.records import NEGATIVE, alert, scored
+
+pytestmark = pytest.mark.integration
+
+PAGES = ["/", "/alerts/al_001", "/subjects", f"/subjects/{SUBJECT}", "/documents", "/sources", "/receivers", "/system"]
+POSTS = [
+    "/sign-out", "/alerts/al_001/ack", "/alerts/al_001/note", "/alerts/al_001/mute", "/alerts/al_001/unmute", "/alerts/al_001/true", "/alerts/al_001/false",
+    f"/subjects/{SUBJECT}/silence", "/silences/sil_1/end", "/documents/feed:1/label", "/deliveries/msg_1/retry",
+    "/receivers", "/receivers/sub_1/rotate", "/receivers/sub_1/test", "/receivers/sub_1/enable", "/receivers/sub_1/disable", "/receivers/sub_1/remove",
+]  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page: tags with their attributes, and all text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+async def parts(redis_url: str, names: Names, tmp_path: Path) -> AsyncIterator[Parts]:
+    async with api_parts(redis_url, names, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def browser(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
+    async with browser_of(parts) as client:
+        yield client
+
+
+def browser_of(parts: Parts) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=build_api(parts)), base_url="http://console", headers=BROWSER)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+async def test_every_page_is_there_in_both_languages(browser: httpx.AsyncClient, parts: Parts, lang: str) -> None:
+    now = datetime.now(UTC)
+    documents = past(SUBJECT, now=now, hours=30)
+    await fill(parts, documents)
+    await parts.alerts.save(open_alert(1, at=now, subject=SUBJECT, name="Huasui Dairy"))
+    await sign_in(browser)
+    for path in [*PAGES, f"/documents/{documents[-1].document.doc_id}", f"/subjects/{SUBJECT}?span=1h", f"/subjects/{SUBJECT}?span=30d"]:
+        answer = await browser.get(path, params={"lang": lang} | dict(httpx.QueryParams(path.partition("?")[2])))
+        assert answer.status_code == 200, (path, answer.text[:2000])
+        assert f'lang="{"zh-Hans" if lang == "zh" else "en"}"' in answer.text
+        assert ("退出" if lang == "zh" else "Sign out") in answer.text
+    assert ("激增" if lang == "zh" else "surged") in (await browser.get("/")).text, "the language is remembered"
+
+
+async def test_who_has_not_signed_in_is_asked_to_and_comes_back(browser: httpx.AsyncClient) -> None:
+    for path in [*PAGES, "/live"]:
+        answer = await browser.get(path)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/sign-in?next=%2F")
+    wrong = await browser.post("/sign-in", data={"token": "wrong", "next": "/sources"})
+    assert wrong.status_code == 401
+    assert "set-cookie" not in wrong.headers
+    right = await browser.post("/sign-in", data={"token": TOKENS["read"], "next": "/sources"})
+    assert right.headers["location"] == "/sources"
+    cookie = right.headers["set-cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=strict", "Path=/", "Max-Age=43200"))
+    assert TOKENS["read"] not in cookie
+    assert (await browser.get("/sources")).status_code == 200
+    evil = await browser.post("/sign-in", data={"token": TOKENS["read"], "next": "//evil.example"})
+    assert evil.headers["location"] == "/"
+
+
+async def test_a_link_in_a_message_needs_no_second_sign_in(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/alerts/al_001", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+    assert answer.status_code == 200
+    assert 'content="0; url=/alerts/al_001"' in answer.text
+
+
+async def test_a_session_ends_when_it_is_signed_out_of_and_when_its_token_is_taken_away(browser: httpx.AsyncClient, parts: Parts) -> None:
+    csrf = await sign_in(browser, "operate")
+    held = dict(browser.cookies)
+    assert (await send(browser, "/sign-out", csrf=csrf)).headers["location"] == "/sign-in"
+    browser.cookies.update(held)
+    assert (await browser.get("/")).status_code == 303, "the id alone is worth nothing any more"
+    browser.cookies.clear()
+    await sign_in(browser, "operate")
+    async with browser_of(changed_parts(parts, access=Access(TOKENS["admin"]))) as other:
+        other.cookies.update(browser.cookies)
+        assert (await other.get("/")).status_code == 303
+
+
+async def test_nothing_in_redis_is_the_token_or_the_cookie(browser: httpx.AsyncClient, parts: Parts) -> None:
+    await sign_in(browser, "operate")
+    cookie = browser.cookies["yuqing_session"]
+    (key,) = [key async for key in parts.redis.scan_iter(parts.names.console_session("*"))]
+    kept = key + await parts.redis.get(key)
+    assert cookie.encode() not in kept
+    assert TOKENS["operate"].encode() not in kept
+    assert 43_000 < await parts.redis.ttl(key) <= 43_200
+
+
+async def test_programs_still_find_json_at_the_root(browser: httpx.AsyncClient) -> None:
+    for accept in ("application/json", "*/*"):
+        assert (await browser.get("/", headers={"accept": accept})).json()["name"] == "Yuqing"
+
+
+async def test_every_form_needs_its_token_and_our_own_pages(browser: httpx.AsyncClient) -> None:
+    csrf = await sign_in(browser)
+    for path in POSTS:
+        for values in ({}, {"csrf": ""}, {"csrf": csrf[:-1]}):
+            assert (await browser.post(path, data=values)).status_code in (403, 415), path
+        assert (await browser.post(path, data={"csrf": csrf}, headers={"sec-fetch-site": "cross-site"})).status_code == 403, path
+        assert (await browser.post(path, json={"csrf": csrf})).status_code == 415, path
+    assert (await browser.post("/sign-out", data={"csrf": csrf, "x": "x" * 70_000})).status_code == 413
+    assert (await browser.get("/")).status_code == 200
+
+
+async def test_who_may_only_read_can_do_nothing_and_who_operates_changes_no_receivers(browser: httpx.AsyncClient) -> None:
+    csrf = await sign_in(browser, "read")
+    for path in POSTS[1:]:
+        assert (await send(browser, path, csrf=csrf)).status_code == 403, path
+    csrf = await sign_in(browser, "operate")
+    for path in ("/receivers", *(f"/receivers/sub_1/{verb}" for verb in ("rotate", "enable", "disable", "remove"))):
+        assert (await send(browser, path, csrf=csrf)).status_code == 403, path
+    assert (await send(browser, "/receivers/sub_1/test", csrf=csrf)).status_code == 404
+
+
+async def test_every_answer_has_the_headers_that_keep_hostile_texts_harmless(browser: httpx.AsyncClient) -> None:
+    await sign_in(browser)
+    for path in ["/sign-in", *PAGES, "/documents?since=nonsense"]:
+        headers = (await browser.get(path)).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert all(f"{part} 'none'" in policy for part in ("frame-ancestors", "base-uri"))
+        assert (headers["x-content-type-options"], headers["referrer-policy"], headers["cache-control"]) == ("nosniff", "same-origin", "no-store")
+
+
+async def test_no_page_holds_inline_script_or_style_or_asks_another_host(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    await fill(parts, past(SUBJECT, now=now, hours=3))
+    await parts.alerts.save(open_alert(1, at=now, subject=SUBJECT))
+    await sign_in(browser)
+    for path in ["/sign-in", *PAGES]:
+        page = Elements((await browser.get(path)).text)
+        for tag, attributes in page.tags:
+            assert tag not in ("style", "iframe", "object", "embed", "base")
+            assert "style" not in attributes
+            assert not [name for name in attributes if name.startswith("on")]
+            if tag == "script":
+                assert str(attributes["src"]).startswith("/static/")
+            if tag in ("img", "link", "script", "form"):
+                assert all(str(attributes.get(name) or "/").startswith("/") for name in ("src", "href", "action", "formaction")), (path, tag, attributes)
+
+
+async def test_a_hostile_document_stays_text_wherever_it_is_shown(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    base = scored(1, sentiment=NEGATIVE, subjects=(SUBJECT,))
+    document = replace(base.document, title=HOSTILE, text=HOSTILE, publisher=HOSTILE, url="javascript:alert(4)", canonical_url=None, lang=HOSTILE, source=HOSTILE[:50])
+    mention = EntityMention(HOSTILE, HOSTILE, 1.0, NEGATIVE)
+    hostile = replace(base, document=document, event_at=now, entities=[mention], topic=HOSTILE, topics={HOSTILE: 1.0}, model=HOSTILE, backend=HOSTILE, story_id="st_1")
+    await fill(parts, [hostile, *past(SUBJECT, now=now, hours=1, first=10)])
+    shown = AlertEvidence(
+        doc_id=document.doc_id,
+        title=HOSTILE,
+        url='https://x.example/"onmouseover="alert(5)',
+        publisher=HOSTILE,
+        published_at=now,
+        lang=HOSTILE,
+        negative=0.9,
+        story_size=2,
+        why=[HOSTILE],
+    )
+    await parts.alerts.save(
+        alert(alert_id="al_001", subject=SUBJECT, subject_name=HOSTILE, summary=HOSTILE, summary_zh=HOSTILE, evidence=[shown], rules_version=HOSTILE, started_at=now)
+    )
+    await parts.redis.hset(parts.names.subject_names, SUBJECT, HOSTILE)
+    csrf = await sign_in(browser)
+    await send(browser, "/alerts/al_001/note", csrf=csrf, values={"note": HOSTILE})
+    await send(browser, f"/subjects/{SUBJECT}/silence", csrf=csrf, values={"note": HOSTILE})
+    await send(browser, "/receivers", csrf=csrf, values={"name": HOSTILE[:90], "url": "https://desk.example/h"})
+    health = {"state": "broken", "polled_at": now.isoformat(), "url": "javascript:alert(6)", "last_error": HOSTILE, "langs": {HOSTILE: now.isoformat()}}
+    parts = changed_parts(parts, sources=_answering({HOSTILE: health}))
+    async with browser_of(parts) as other:
+        other.cookies.update(browser.cookies)
+        paths = [
+            *PAGES,
+            f"/documents/{document.doc_id}",
+            "/documents?q=" + httpx.QueryParams({"q": HOSTILE})["q"][:90],
+            "/subjects/entity:" + "%3Cscript%3Ealert(7)",
+            "/alerts/%3Cscript%3E",
+        ]
+        texts = ""
+        for path in paths:
+            answer = await other.get(path)
+            assert answer.status_code in (200, 404), path
+            page = Elements(answer.text)
+            texts += page.text
+            assert len(page.of("script")) == 1, path
+            assert not page.of("img"), path
+            for tag, attributes in page.tags:
+                assert not [name for name in attributes if name.startswith("on")], (path, tag, attributes)
+                for name in ("href", "src", "action", "formaction"):
+                    assert not str(attributes.get(name) or "").lower().startswith(("javascript:", "data:")), (path, tag)
+        assert texts.count(HOSTILE) >= 6, "it is shown, as text"
+
+
+async def test_links_out_of_the_console_tell_nothing_of_it(browser: httpx.AsyncClient, parts: Parts) -> None:
+    await parts.alerts.save(open_alert(1, at=datetime.now(UTC)))
+    await sign_in(browser)
+    out = [link for link in Elements((await browser.get("/")).text).of("a") if str(link["href"]).startswith("http")]
+    assert len(out) == 3
+    assert {link["rel"] for link in out} == {"noopener noreferrer nofollow"}
+
+
+async def test_the_worst_and_newest_alert_stands_first(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    severities = [Severity.WARNING, Severity.CRITICAL, Severity.HIGH, Severity.CRITICAL]
+    for number, severity in enumerate(severities):
+        await parts.alerts.save(open_alert(number, at=now + timedelta(seconds=number), severity=severity))
+    await parts.alerts.save(replace(open_alert(9, at=now), status=AlertStatus.RESOLVED, ended_at=now))
+    await sign_in(browser)
+    cards = [item["id"] for item in Elements((await browser.get("/")).text).of("article")]
+    assert cards == ["al_003", "al_001", "al_002", "al_000"]
+
+
+async def test_an_alert_is_taken_on_silenced_and_called_false_from_its_card(browser: httpx.AsyncClient, parts: Parts) -> None:
+    await parts.alerts.save(open_alert(1, at=datetime.now(UTC), subject='topic:M&A | "Investments"', name="M&A"))
+    csrf = await sign_in(browser, "operate")
+    buttons = [str(item["formaction"]) for item in Elements((await browser.get("/")).text).of("button") if "formaction" in item]
+    assert [path.rpartition("/")[2] for path in buttons] == ["ack", "silence", "false"]
+    for path, said in zip(buttons, ["acknowledged", "silenced", "judged"], strict=True):
+        answer = await send(browser, path, csrf=csrf, back="/?lang=en")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/?lang=en&said={said}")
+    page = (await browser.get(answer.headers["location"])).text
+    for words in ("taken on by operate", "silenced until", "called false by 1", "the ranking learns from it"):
+        assert words in page
+    (silence,) = await parts.silences.all()
+    assert silence.matchers == ['subject="topic:M&A | \\"Investments\\""']
+    assert silence.ends_at - silence.starts_at == timedelta(hours=2)
+    found = await parts.alerts.get("al_001")
+    assert found is not None
+    assert found.acknowledged_by == "operate"
+    kept = [msgspec.json.decode(row) for row in await parts.redis.lrange(parts.names.feedback, 0, -1)]
+    assert [(row["verdict"], row["by"]) for row in kept] == [("false", "operate")]
+
+
+async def test_what_is_over_cannot_be_taken_on_and_says_so_on_a_page(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    await parts.alerts.save(alert(alert_id="al_001", status=AlertStatus.RESOLVED, ended_at=now, updated_at=now))
+    csrf = await sign_in(browser)
+    answer = await send(browser, "/alerts/al_001/ack", csrf=csrf)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "text/html; charset=utf-8")
+    assert "al_001 ended at" in answer.text
+
+
+async def test_a_point_of_the_chart_leads_to_just_its_documents(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    await fill(parts, past(SUBJECT, now=now, hours=26))
+    await sign_in(browser)
+    page = Elements((await browser.get(f"/subjects/{SUBJECT}?span=7d")).text)
+    points = [str(link["href"]) for link in page.of("a") if link.get("tabindex") == "-1" and str(link["href"]).startswith("/documents?")]
+    assert len(points) == 27
+    rows = Elements((await browser.get(points[5])).text)
+    assert len([row for row in rows.of("tr") if "data-row" in row]) == 12
+
+
+async def test_documents_are_found_by_what_the_form_asks_for(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    await fill(parts, past(SUBJECT, now=now, hours=4))
+    await sign_in(browser)
+    empty = {"q": "", "subject": "", "sentiment": "", "lang": "", "kind": "", "source": "", "since": "", "until": ""}
+    for asked, count in (({}, 48), ({"sentiment": "positive"}, 2), ({"q": "recalls"}, 24), ({"kind": "social"}, 0), ({"subject": SUBJECT, "lang": "en"}, 48)):
+        page = Elements((await browser.get("/documents", params=empty | asked)).text)
+        assert len([row for row in page.of("tr") if "data-row" in row]) == count, asked
+
+
+async def test_a_document_shows_the_words_that_decided_and_takes_a_correction(browser: httpx.AsyncClient, parts: Parts) -> None:
+    item = scored(1, title="Huasui Dairy recalls formula")
+    await fill(parts, [item])
+    await parts.redis.set(parts.names.explanation(_question_key(item)), msgspec.json.encode(["recalls"]))
+    csrf = await sign_in(browser, "operate")
+    path = f"/documents/{item.document.doc_id}"
+    assert "Huasui Dairy <mark>recalls</mark> formula" in (await browser.get(path)).text
+    assert (await send(browser, f"{path}/label", csrf=csrf, values={"sentiment": "neutral"}, back=path)).headers["location"] == f"{path}?said=corrected"
+    assert (await send(browser, f"{path}/label", csrf=csrf, values={"sentiment": "awful"}, back=path)).status_code == 422
+    (kept,) = [msgspec.json.decode(row) for row in await parts.redis.lrange(parts.names.feedback, 0, -1)]
+    assert (kept["doc_id"], kept["verdict"], kept["correct"], kept["by"]) == (item.document.doc_id, "wrong_sentiment", "neutral", "operate")
+
+
+async def test_a_receiver_is_added_tested_rotated_switched_off_and_removed(browser: httpx.AsyncClient, parts: Parts) -> None:
+    csrf = await sign_in(browser)
+    async with Receiver() as receiver:
+        made = await send(browser, "/receivers", csrf=csrf, values={"name": "desk", "url": receiver.url, "subjects": "topic:*\nentity:*", "severity": "high", "language": "zh"})
+        (held,) = await parts.subscriptions.all()
+        assert held.keys[0] in made.text
+        assert (held.match.subjects, held.match.severity_at_least, held.language) == (["topic:*", "entity:*"], Severity.HIGH, "zh")
+        assert "whsec_" not in (await browser.get("/receivers")).text
+        assert (await send(browser, f"/receivers/{held.id}/test", csrf=csrf, back="/receivers")).headers["location"] == "/receivers?said=test_sent"
+        (delivery,) = (await parts.queue.page(limit=5)).deliveries
+        assert (await send(browser, f"/deliveries/{delivery.delivery_id}/retry", csrf=csrf, back="/receivers")).status_code == 303
+        fresh = await send(browser, f"/receivers/{held.id}/rotate", csrf=csrf)
+        (rotated,) = await parts.subscriptions.all()
+        assert rotated.keys[0] in fresh.text
+        assert rotated.keys[1] == held.keys[0]
+        await send(browser, f"/receivers/{held.id}/disable", csrf=csrf)
+        assert not (await parts.subscriptions.all())[0].enabled
+        assert (await send(browser, f"/receivers/{held.id}/test", csrf=csrf)).status_code == 409
+        await send(browser, f"/receivers/{held.id}/remove", csrf=csrf)
+        assert await parts.subscriptions.all() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"name": "", "url": "https://a.example"}, "name"),
+        ({"name": "a", "url": "ftp://a.example"}, "url"),
+        ({"name": "a", "channel": "pigeon"}, "pigeon"),
+        ({"name": "a", "url": "https://a.example", "options": "secret-without-a-name"}, "line 1"),
+        ({"name": "a", "url": "https://a.example", "severity": "bad"}, "severity"),
+    ],
+)
+async def test_a_wrong_receiver_says_what_is_wrong(browser: httpx.AsyncClient, parts: Parts, values: dict[str, str], words: str) -> None:
+    answer = await send(browser, "/receivers", csrf=await sign_in(browser), values=values)
+    assert answer.status_code in (409, 422)
+    assert words in answer.text
+    assert "secret-without-a-name" not in answer.text
+    assert await parts.subscriptions.all() == []
+
+
+async def test_blindness_is_told_with_its_reason(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    await sign_in(browser)
+    lost = {"state": "silent", "polled_at": now.isoformat()}
+    good = {"state": "ok", "polled_at": now.isoformat()}
+    seen = {"watermark": now.isoformat(), "blind": [], "behind": 0}
+    for status, sources, words in (
+        (seen | {"blind": ["yuqing.scored.v1-0"]}, {"a": good}, "No worker is alive on 1 partitions"),
+        (seen | {"watermark": None}, {"a": good}, "nothing is being watched"),
+        (seen, {"a": lost, "b": lost}, "All 2 sources are lost"),
+        (seen, {"a": lost, "b": good}, "1 of 2 sources are lost: a"),
+        (seen, {"a": good | {"polled_at": (now - timedelta(hours=1)).isoformat()}}, "All 1 sources are lost"),
+        (seen | {"watermark": (now - timedelta(minutes=30)).isoformat()}, {"a": good}, "complete only until 30 min ago"),
+        (seen, {"a": good}, "Eyes open"),
+    ):
+        async with browser_of(changed_parts(parts, status=_answering(status), sources=_answering(sources))) as other:
+            other.cookies.update(browser.cookies)
+            page = (await other.get("/")).text
+        assert words in page
+        assert ("No alert is on, but" in page) == ("lost: a" not in words and "complete" not in words and "Eyes" not in words)
+
+
+async def test_sources_that_fell_silent_stand_apart_from_opinions(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC)
+    await parts.alerts.save(open_alert(1, at=now))
+    await parts.alerts.save(replace(open_alert(2, at=now, subject="source:reuters", name="reuters"), lane=Lane.SOURCE, evidence=[]))
+    await sign_in(browser)
+    page = (await browser.get("/")).text
+    assert page.index("al_001") < page.index("Sources and languages that fell silent") < page.index("al_002")
+    assert (await browser.get("/alerts/al_002")).status_code == 200
+
+
+async def test_assets_are_kept_for_ever_under_their_own_address_and_asked_again_under_another(browser: httpx.AsyncClient) -> None:
+    page = Elements((await browser.get("/sign-in")).text)
+    for path in [str(page.of("script")[0]["src"]), *(str(link["href"]) for link in page.of("link"))]:
+        answer = await browser.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        again = await browser.get(path, headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert (await browser.get(path.partition("?")[0])).headers["cache-control"] == "no-cache"
+    assert (await browser.get("/static/..%2fwords.py")).status_code == 404
+    assert (await browser.get("/static/words.py")).status_code == 404
+
+
+async def test_pages_take_their_part_of_what_a_token_may_ask(redis_url: str, names: Names, tmp_path: Path) -> None:
+    async with api_parts(redis_url, names, tmp_path, rate_per_min=3) as parts, browser_of(parts) as client:
+        await sign_in(client, "read")
+        answers = [await client.get("/system") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert "retry-after" in answers[-1].headers
+
+
+def changed_parts(parts: Parts, **changes: Any) -> Parts:
+    return dataclasses.replace(parts, **changes)
+
+
+def _answering(value: Any) -> Any:
+    async def answer() -> Any:
+        return value
+
+    return answer
+
+
+def _question_key(item: ScoredDocument) -> str:
+    document = item.document
+    return Question(doc_id=document.doc_id, title=document.title, text=document.text, kind=document.kind.value, lang=document.lang).key
