@@ -328,7 +328,7 @@ def _evidence_of(scored: ScoredDocument) -> str:
         story_size=1,
         story_id=scored.story_id,
         fetched_at=document.fetched_at,
-        kind=document.kind.value,
+        kind=str(document.kind),
     )
     return msgspec.json.encode(item).decode()  # Redis' MessagePack knows no bytes
 
