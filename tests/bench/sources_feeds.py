@@ -180,6 +180,7 @@ async def _steady(watch: Watch, hosts: Hosts, *, seconds: float) -> dict[str, An
         "start_delay_p50_s": round(late_s[len(late_s) // 2], 2) if late_s else None,
         "start_delay_p95_s": round(late_s[len(late_s) * 95 // 100], 2) if late_s else None,
         "not_modified": unchanged,
+        "polls": polls,
         "n": polls,
     }
     say("  ".join(f"{name} {value}" for name, value in found.items()))
