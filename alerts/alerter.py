@@ -31,6 +31,7 @@ from alerts.delivery_queue import DeliveryQueue
 from alerts.filling import Filling
 from alerts.leader import Leadership, lead
 from alerts.live import Live
+from alerts.measure import measure
 from alerts.notifier import Notifier
 from alerts.notify.silences import inhibitions_of
 from alerts.rank_store import RankStore
@@ -140,7 +141,7 @@ class Alerter:
         try:
             await self._prepare()
             leading = lead(self._leadership, lambda: [("telling", self._telling.run()), ("windows", self._look())])
-            works = [("leading", leading), ("api-watch", _fail_with(serving)), ("live", self._hear())]
+            works = [("leading", leading), ("api-watch", _fail_with(serving)), ("live", self._hear()), ("measure", self._measure())]
             if self._settings.archive_days:
                 works.append(("archive", self._filling().run()))
             await together(works)
@@ -182,6 +183,9 @@ class Alerter:
                 log.exception("a look at the windows failed in a way nobody thought of, trying again")
                 restored = False
             await asyncio.sleep(self._tick_s)
+
+    async def _measure(self) -> None:
+        await measure(self._redis, self._settings.data_dir, metrics=self._metrics, leading=lambda: self._leadership.leading)
 
     async def _hear(self) -> None:
         await self._live.run(self._kafka, self._settings.names.alerts)

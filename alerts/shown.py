@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from alerts.detect.trend import trend_of
 from alerts.detector import Detector
-from opinion.metrics import AlerterMetrics, subject_label
+from opinion.metrics import AlerterMetrics, labelled
 from opinion.records import Instant, Scan, Severity
 from opinion.watermark import Watermark
 
@@ -36,7 +36,7 @@ def standing_of(detector: Detector, *, at: datetime, subjects: Collection[str]) 
 
 
 def show(detector: Detector, metrics: AlerterMetrics, *, standing: Standing, subjects: Collection[str], watermark: Watermark) -> None:
-    """Set the metrics: subjects with series of their own are topics, so that their number is bounded."""
+    """Set the metrics: few subjects have series of their own, so that the number of series is bounded."""
     firing = detector.firing()
     for severity in Severity:
         metrics.firing.labels(severity.value).set(sum(1 for found in firing.values() if found == severity))
@@ -44,11 +44,8 @@ def show(detector: Detector, metrics: AlerterMetrics, *, standing: Standing, sub
     metrics.shifted.set(1 if standing.shifted else 0)
     for scan, theta in standing.thresholds.items():
         metrics.threshold.labels(scan).set(float("inf") if theta is None else theta)
-    topics = [subject for subject in sorted(subjects) if subject.startswith("topic:")]
-    for subject in topics:
-        label = subject_label(subject, topics)
-        if label == subject:
-            _show_subject(detector, metrics, label, at=standing.at)
+    for subject in labelled(subjects):
+        _show_subject(detector, metrics, subject, at=standing.at)
 
 
 def _show_subject(detector: Detector, metrics: AlerterMetrics, subject: str, *, at: datetime) -> None:

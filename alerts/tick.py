@@ -28,7 +28,7 @@ from opinion.clock import Clock, SystemClock
 from opinion.codec import encode
 from opinion.errors import StoreUnavailable
 from opinion.explaining import MOST_ASKED, Explanations, Question
-from opinion.metrics import AlerterMetrics
+from opinion.metrics import WATCHED_LANGUAGES, AlerterMetrics
 from opinion.names import Names
 from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Spike
 from opinion.watermark import Watermark, watermark
@@ -159,6 +159,8 @@ class Tick:
             raise StoreUnavailable(f"Redis did not give the health of the sources: {error}") from error
         sources = {name.decode(): _health.decode(value) for name, value in rows.items()}
         self._watching, told = step(self._watching, sources, at=self._wall.now(), links=self._links)
+        for language in WATCHED_LANGUAGES:
+            self._metrics.language_blind.labels(language).set(f"language:{language}" in self._watching.on)
         return [await self._written(await self._marked(alert)) for alert in told]
 
     async def _marked(self, alert: Alert) -> Alert:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from opinion.errors import Reason
-from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Severity
+from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Scan, Severity
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -21,7 +21,7 @@ STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKEN_BUCKETS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 MAX_SUBJECT_LABELS = 200
-"""Most subjects that get series of their own (topics and configured watches); the rest are `other`."""
+"""Most subjects that get series of their own (topics and configured watches)."""
 
 FETCH_OUTCOMES = (
     "ok",
@@ -40,6 +40,10 @@ FETCH_OUTCOMES = (
 ITEM_PROBLEMS = ("empty", "duplicate", "invalid", "over_cap", "truncated")
 """What can be wrong with an item of a body."""
 SOURCE_STATES = ("ok", "silent", "stale", "partial", "walled", "broken", "off")
+JUDGED_LANGUAGES = ("en", "zh", "other")
+"""Languages that documents are counted by: those with sources and words of their own here, and all others."""
+WATCHED_LANGUAGES = ("en", "zh", "all")
+"""Languages whose sources may all be lost, and `all` of them (alerts/source_watch.py)."""
 DEAD_REASONS = (
     Reason.UNDECODABLE,
     Reason.UNKNOWN_SCHEMA,
@@ -89,6 +93,7 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.scored = Counter("yuqing_documents_scored", "Documents judged.", ["sentiment", "kind"], registry=registry)
+        self.languages = Counter("yuqing_documents_by_language", "Documents judged, by the language of their text.", ["language", "sentiment"], registry=registry)
         self.batch_documents = Histogram(
             "yuqing_inference_batch_documents",
             "Documents in one forward pass of `model`; the classifiers of `sentiment_models` are not counted again.",
@@ -111,6 +116,9 @@ class WorkerMetrics:
         self.last_progress = Gauge(
             "yuqing_consumer_last_progress_timestamp_seconds", "When a partition last moved on, or was last seen empty.", ["topic", "partition"], registry=registry
         )
+        self.records = Counter("yuqing_consumer_records", "Records that came from Kafka.", ["topic"], registry=registry)
+        self.commit_duration = Histogram("yuqing_consumer_commit_duration_seconds", "Length of an acknowledgement to Kafka.", buckets=STEP_BUCKETS, registry=registry)
+        self.rebalances = Counter("yuqing_consumer_rebalances", "Times that partitions were shared out anew among the workers.", registry=registry)
         self.window_script = Histogram("yuqing_window_script_duration_seconds", "Length of one pipeline of window scripts.", buckets=STEP_BUCKETS, registry=registry)
         self.not_counted = Counter("yuqing_documents_not_counted", "Documents judged but left out of the windows, by reason.", ["reason"], registry=registry)
         self.retries = Counter("yuqing_retries", "Batches tried again in place, by reason.", ["reason"], registry=registry)
@@ -119,6 +127,8 @@ class WorkerMetrics:
         for sentiment in ("negative", "neutral", "positive"):
             for kind in DocumentKind:
                 self.scored.labels(sentiment, kind.value)
+            for language in JUDGED_LANGUAGES:
+                self.languages.labels(language, sentiment)
         for reason in DEAD_REASONS:
             self.dead_letters.labels(reason.value)
         for step in ("tokenise", "forward", "sentiment", "entities", "stories"):
@@ -161,12 +171,22 @@ class AlerterMetrics:
         self.watermark = Gauge("yuqing_watermark_timestamp_seconds", "Event time up to which the windows are complete.", registry=registry)
         self.blind = Gauge("yuqing_detection_blind", "1 while the inputs are not alive or all sources are silent, so that calm means nothing.", registry=registry)
         self.tick_errors = Counter("yuqing_detection_tick_errors", "Looks at the windows that failed, by reason.", ["reason"], registry=registry)
+        self.language_blind = Gauge("yuqing_language_blind", "1 while no source of a language, or none at all (`all`), brings anything.", ["language"], registry=registry)
+        self.leading = Gauge("yuqing_alerter_leading", "1 while this alerter decides and delivers, 0 while it stands by.", registry=registry)
+        self.redis_used = Gauge("yuqing_redis_memory_used_bytes", "Memory that Redis uses.", registry=registry)
+        self.redis_limit = Gauge("yuqing_redis_memory_limit_bytes", "Memory that Redis may use: its `maxmemory`, else that of its machine.", registry=registry)
+        self.data_free = Gauge("yuqing_data_free_bytes", "Free space of the file system with the data directory.", registry=registry)
+        self.data_size = Gauge("yuqing_data_size_bytes", "Size of the file system with the data directory.", registry=registry)
         for severity in Severity:
             self.firing.labels(severity.value)
             for status in AlertStatus:
                 self.transitions.labels(status.value, severity.value)
+        for scan in Scan:
+            self.threshold.labels(scan.value).set(float("nan"))  # nobody has looked yet: 0 would mean that everything fires
         for read in ("ok", "refused"):
             self.rules_read.labels(read)
+        for language in WATCHED_LANGUAGES:
+            self.language_blind.labels(language)
         for why in ("gone", "failing"):
             self.subscriptions_disabled.labels(why)
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.UNEXPECTED):
@@ -179,18 +199,28 @@ class AlerterMetrics:
         self.delivery_duration.labels(channel)
         self.delivery_delay.labels(channel)
 
+    def stand_by(self) -> None:
+        """Show nothing of the windows any more: another alerter looks at them now, and what was last seen here would be taken for the state of things."""
+        self.leading.set(0)
+        for metric in (self.topic_documents, self.topic_negative, self.topic_baseline, self.topic_score, self.topic_trend, self.topic_trend_low, self.topic_trend_high):
+            metric.clear()
+        for severity in Severity:
+            self.firing.labels(severity.value).set(0)
+        for language in WATCHED_LANGUAGES:
+            self.language_blind.labels(language).set(0)
+        for scan in Scan:
+            self.threshold.labels(scan.value).set(float("nan"))
+        for gauge in (self.blind, self.shifted, self.queue_length, self.oldest_age, self.breakers_open, self.watermark):
+            gauge.set(0)
 
-def subject_label(subject: str, known: Iterable[str]) -> str | None:
-    """The label of a subject: itself for topics and known watches, None for entities, `other` past the cap.
 
-    >>> subject_label("entity:XNAS:AAPL", [])
-    >>> subject_label("topic:Macro", ["topic:Macro"])
-    'topic:Macro'
+def labelled(subjects: Iterable[str]) -> list[str]:
+    """Those of the subjects that get series of their own: topics and watches, in order, at most MAX_SUBJECT_LABELS. Companies never: there are thousands.
+
+    >>> labelled(["topic:Macro", "entity:XNAS:AAPL", "topic:Fed | Central Banks"])
+    ['topic:Fed | Central Banks', 'topic:Macro']
     """
-    if subject.startswith("entity:"):
-        return None
-    allowed = list(known)[:MAX_SUBJECT_LABELS]
-    return subject if subject in allowed else "other"
+    return sorted(subject for subject in subjects if subject.startswith(("topic:", "watch:")))[:MAX_SUBJECT_LABELS]
 
 
 def exposition(registry: CollectorRegistry) -> bytes:

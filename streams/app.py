@@ -1,4 +1,4 @@
-"""The Faust application: two agents made from plain steps. The only module, with worker.py, that knows Faust."""
+"""The Faust application: two agents made from plain steps. The only module, with monitor.py and worker.py, that knows Faust."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from opinion.errors import Reason
 from opinion.metrics import WorkerMetrics
 from opinion.settings import Settings
 from streams.batches import Incoming, Newest, Step, see_through
+from streams.monitor import Monitor
 
 BUFFERED_BATCHES = 16
 """Fewer cost rate: 880 instead of 1,395 records/s measured with 8 batches of 32."""
@@ -26,8 +27,10 @@ def build_app(settings: Settings, *, kafka: str, steps: dict[str, Step], metrics
 
     Tables, transactions and the web server are off; all state is in Redis, behind offset fences.
     """
+    topics = {"score": settings.names.documents, "aggregate": settings.names.scored}
     app = faust.App(
         settings.names.worker_group,
+        monitor=Monitor(metrics, topics=[topics[name] for name in steps]),
         broker=[f"aiokafka://{server}" for server in kafka.split(",")],
         store="memory://",
         datadir=str(settings.data_dir / "faust"),  # Faust makes folders for tables, of which there are none
@@ -45,7 +48,6 @@ def build_app(settings: Settings, *, kafka: str, steps: dict[str, Step], metrics
         consumer_max_fetch_size=16 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
     )
-    topics = {"score": settings.names.documents, "aggregate": settings.names.scored}
     for name, step in steps.items():
         _attach(app, name, topic=topics[name], step=step, settings=settings, metrics=metrics, finished=finished)
     return app

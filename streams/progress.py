@@ -47,6 +47,7 @@ class Progress:
         self._next: dict[tuple[str, int], int] = {}
         self._event_ms: dict[tuple[str, int], int] = {}
         self._moved_ms: dict[tuple[str, int], int] = {}
+        self._shown: set[tuple[str, str]] = set()
 
     def finished(self, batch: Sequence[Incoming], newest: Newest) -> None:
         """Note that a batch, all of one topic, has had its effect."""
@@ -79,6 +80,7 @@ class Progress:
 
     async def _report(self, consumer: AIOKafkaConsumer) -> None:
         partitions = [TopicPartition(*key) for key in sorted(self._assigned())]
+        self._show_no_more({(partition.topic, str(partition.partition)) for partition in partitions})
         if not partitions:
             return
         for partition in partitions:
@@ -100,13 +102,20 @@ class Progress:
         return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
 
     async def _begin(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
-        """Find where the group stands on a partition that nothing was finished on yet."""
+        """Find where the group stands on a partition that came to us since the last report; another worker may have moved it on."""
         key = (partition.topic, partition.partition)
-        if key not in self._next:
-            committed = (await self._committed()).get(partition)
+        if (partition.topic, str(partition.partition)) not in self._shown:
+            committed = (await self._committed()).get(partition, 0)
             begin = (await consumer.beginning_offsets([partition]))[partition]
-            self._next.setdefault(key, begin if committed is None else max(begin, committed))
+            self._next[key] = max(self._next.get(key, 0), begin, committed)
             self._moved_ms.setdefault(key, epoch_ms(self._wall.now()))
+
+    def _show_no_more(self, still: set[tuple[str, str]]) -> None:
+        """Take back what is shown of partitions that another worker has now: it would stand there for ever, as a lag that nobody works off."""
+        for labels in self._shown - still:
+            self._metrics.lag.remove(*labels)
+            self._metrics.last_progress.remove(*labels)
+        self._shown &= still
 
     def _standing(self, partition: TopicPartition) -> _Standing:
         key = (partition.topic, partition.partition)
@@ -115,6 +124,7 @@ class Progress:
     def _mark(self, partition: TopicPartition, standing: _Standing, *, end: int, now_ms: int) -> Mark:
         behind = max(0, end - standing.next_offset)
         labels = (partition.topic, str(partition.partition))
+        self._shown.add(labels)
         self._metrics.lag.labels(*labels).set(behind)
         self._metrics.last_progress.labels(*labels).set((now_ms if behind == 0 else standing.moved_ms) / 1000)
         return Mark(f"{partition.topic}-{partition.partition}", standing.event_ms, behind, standing.moved_ms, now_ms)

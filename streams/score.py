@@ -16,7 +16,7 @@ from opinion.clock import Clock, epoch_ms
 from opinion.codec import checked, decode, encode
 from opinion.errors import PoisonText, Reason, RecordError
 from opinion.events import event_time
-from opinion.metrics import WorkerMetrics
+from opinion.metrics import JUDGED_LANGUAGES, WorkerMetrics
 from opinion.names import Names
 from opinion.records import Document, Judgement, Op, ScoredDocument
 from streams.batches import Incoming, Newest
@@ -145,8 +145,15 @@ class ScoreStep:
         age = self._metrics.document_age.labels("scored")
         for labels, count in Counter((item.sentiment.label, item.document.kind.value) for item in scored).items():
             self._metrics.scored.labels(*labels).inc(count)
+        for labels, count in Counter((_language(item.document), item.sentiment.label) for item in scored).items():
+            self._metrics.languages.labels(*labels).inc(count)
         for item in scored:
             age.observe(max(0.0, (item.scored_at - item.document.fetched_at).total_seconds() / self._clock.speed))
+
+
+def _language(document: Document) -> str:
+    found = document.lang.partition("-")[0]
+    return found if found in JUDGED_LANGUAGES else "other"
 
 
 def _signature(document: Document, judgement: Judgement, event_ms: int) -> Signature:

@@ -150,8 +150,14 @@ def test_a_trend_that_is_no_longer_known_is_not_left_standing() -> None:
     assert registry.get_sample_value("yuqing_topic_documents", {"subject": TOPIC, "window": "1h"}) == 0
 
 
-def test_the_number_of_series_is_bounded() -> None:
-    subjects = tuple(f"topic:{number:04}" for number in range(MAX_SUBJECT_LABELS + 20))
-    shown = Shown(Detector(STUDIED), subjects=subjects)
-    lines = [line for line in exposition(shown.registry).decode().splitlines() if line.startswith("yuqing_topic_documents{")]
+def test_the_number_of_series_is_bounded_however_many_subjects_there_are() -> None:
+    few, many = (Shown(Detector(STUDIED), subjects=crowd(size)) for size in (2 * MAX_SUBJECT_LABELS, 10_000))
+    series = [sum(len(family.samples) for family in shown.registry.collect()) for shown in (few, many)]
+    assert series[0] == series[1]
+    lines = [line for line in exposition(many.registry).decode().splitlines() if line.startswith("yuqing_topic_documents{")]
     assert len(lines) == MAX_SUBJECT_LABELS
+
+
+def crowd(size: int) -> tuple[str, ...]:
+    """Half of them topics, half companies."""
+    return tuple(f"{'topic' if number % 2 else 'entity:XDEM'}:{number:05}" for number in range(size))

@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.source_watch import LAST_FOR, SPOKEN_WITHIN, SourceHealth, Watching, acted_on, step
+from alerts.source_watch import ALL, LANGUAGES, LAST_FOR, SPOKEN_WITHIN, SourceHealth, Watching, acted_on, step
 from alerts.subscriptions import Match, Subscription, matches
+from opinion.metrics import WATCHED_LANGUAGES
 from opinion.records import Alert, Severity
 from tests.support.records import NOON
 
@@ -84,3 +85,7 @@ def test_everyone_hears_of_blindness_and_only_those_who_ask_of_single_sources() 
     operator = Subscription(id="o", name="ops", match=Match(subjects=["source:*"]))
     assert (matches(everybody, first[0]), matches(everybody, blind)) == (False, True)
     assert (matches(operator, first[0]), matches(operator, blind)) == (True, False)
+
+
+def test_languages_that_may_be_lost_are_those_with_a_metric() -> None:
+    assert {*LANGUAGES, ALL} == set(WATCHED_LANGUAGES)

@@ -1,29 +1,32 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
 
 from opinion.metrics import (
     DEAD_REASONS,
     FETCH_OUTCOMES,
     ITEM_PROBLEMS,
+    JUDGED_LANGUAGES,
     MAX_SUBJECT_LABELS,
     SOURCE_STATES,
+    WATCHED_LANGUAGES,
     AlerterMetrics,
     ScraperMetrics,
     WorkerMetrics,
     exposition,
-    subject_label,
+    labelled,
 )
-from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Severity
+from opinion.records import AlertStatus, DeliveryOutcome, DocumentKind, Scan, Severity
+from tests.support.prometheus import program
 
 Process = type[ScraperMetrics] | type[WorkerMetrics] | type[AlerterMetrics]
 PROCESSES: list[Process] = [ScraperMetrics, WorkerMetrics, AlerterMetrics]
@@ -46,6 +49,8 @@ gauge consumer_lag_records{topic,partition}
 gauge consumer_last_progress_timestamp_seconds{topic,partition}
 histogram window_script_duration_seconds
 gauge model_info{model,revision,backend,device}
+counter consumer_records_total{topic}
+counter documents_by_language_total{language,sentiment}
 """
 ALERTER = """
 gauge topic_documents{subject,window}
@@ -61,10 +66,16 @@ histogram delivery_duration_seconds{channel}
 gauge delivery_queue_length
 gauge delivery_oldest_age_seconds
 gauge delivery_breakers_open
+gauge alerter_leading
+gauge language_blind{language}
+gauge redis_memory_used_bytes
+gauge redis_memory_limit_bytes
+gauge data_free_bytes
+gauge data_size_bytes
 """
 """What dashboards and rules of other people rely on. A name may be added; one that is here stays."""
 
-CLOSED_LABELS = {"outcome", "state", "reason", "sentiment", "kind", "step", "stage", "window", "lane", "scan", "severity", "status", "channel", "backend", "device"}
+CLOSED_LABELS = {"language", "outcome", "state", "reason", "sentiment", "kind", "step", "stage", "window", "lane", "scan", "severity", "status", "channel", "backend", "device"}
 BOUNDED_LABELS = {"source", "topic", "partition", "subject", "model", "revision"}
 """As many values as somebody configured. Never an id, an address, an author or a company: each would be a series for ever."""
 NO_BASE_UNIT = re.compile(r"_(s|ms|us|millis|milliseconds|minutes|hours|days|kb|mb|kilobytes|megabytes|percent)(_|$)")
@@ -146,10 +157,13 @@ def zeros(registry: CollectorRegistry, name: str, *values: Iterable[object], lab
     ("process", "name", "labels", "values"),
     [
         (WorkerMetrics, "documents_scored_total", ("sentiment", "kind"), (["negative", "neutral", "positive"], DocumentKind)),
+        (WorkerMetrics, "documents_by_language_total", ("language", "sentiment"), (JUDGED_LANGUAGES, ["negative", "neutral", "positive"])),
+        (WorkerMetrics, "consumer_commit_duration_seconds_count", (), ()),
         (WorkerMetrics, "dead_letters_total", ("reason",), (DEAD_REASONS,)),
         (WorkerMetrics, "inference_duration_seconds_count", ("step",), (["tokenise", "forward", "sentiment", "entities", "stories"],)),
         (WorkerMetrics, "document_age_seconds_count", ("stage",), (["scored", "counted"],)),
         (WorkerMetrics, "window_script_duration_seconds_count", (), ()),
+        (AlerterMetrics, "language_blind", ("language",), (WATCHED_LANGUAGES,)),
         (AlerterMetrics, "alerts_firing", ("severity",), (Severity,)),
         (AlerterMetrics, "alert_transitions_total", ("status", "severity"), (AlertStatus, Severity)),
         (AlerterMetrics, "delivery_queue_length", (), ()),
@@ -189,19 +203,42 @@ def test_a_source_is_in_one_state_at_a_time() -> None:
         assert shown == [float(known == state) for known in SOURCE_STATES]
 
 
-def test_subjects_beyond_the_cap_share_one_label() -> None:
-    known = [f"topic:{number}" for number in range(MAX_SUBJECT_LABELS + 1)]
-    assert len({subject_label(subject, known) for subject in known}) == MAX_SUBJECT_LABELS + 1
-    assert subject_label(known[-1], known) == "other"
-    assert subject_label("entity:XNAS:AAPL", known) is None
+def test_thresholds_are_there_before_the_first_look_and_say_nothing() -> None:
+    registry = CollectorRegistry()
+    AlerterMetrics(registry)
+    found = zeros(registry, "yuqing_detection_threshold", Scan, labels=("scan",))
+    assert [value is not None and math.isnan(value) for value in found] == [True] * len(Scan)
+
+
+def test_subjects_with_series_of_their_own_are_few_and_no_companies() -> None:
+    subjects = [f"topic:{number:03}" for number in range(MAX_SUBJECT_LABELS)]
+    assert labelled(["entity:XNAS:AAPL", *reversed(subjects)]) == subjects
+    assert labelled(["topic:999", "watch:rates", *subjects]) == subjects
+
+
+def test_an_alerter_that_stands_by_shows_nothing_of_the_windows() -> None:
+    registry, fresh = CollectorRegistry(), CollectorRegistry()
+    metrics = AlerterMetrics(registry)
+    for metric in vars(metrics).values():
+        if isinstance(metric, Gauge):
+            (metric.labels(*("share" if label in {"scan", "lane"} else "x" for label in metric._labelnames)) if metric._labelnames else metric).set(1)
+    for severity in Severity:
+        metrics.firing.labels(severity.value).set(1)
+    metrics.stand_by()
+    AlerterMetrics(fresh)
+    kept = {"yuqing_redis_memory_used_bytes", "yuqing_redis_memory_limit_bytes", "yuqing_data_free_bytes", "yuqing_data_size_bytes"}  # true of every alerter
+    left = {sample.name for family in registry.collect() for sample in family.samples if sample.value == 1 and "x" not in sample.labels.values()}
+    assert left == kept
+    assert {name for name in left_series(registry) if name not in left_series(fresh)} == set()
+
+
+def left_series(registry: CollectorRegistry) -> set[str]:
+    return {f"{sample.name}{sorted(sample.labels.items())}" for family in registry.collect() for sample in family.samples if "x" not in sample.labels.values()}
 
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not on the PATH; Debian's package `prometheus` has it")
-    return found
+    return program("promtool")
 
 
 def complaints(promtool: str, text: bytes) -> str:
