@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources example lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources example metrics dashboards lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ bench-sources: dev ## one scraper: polls of 500 feeds a minute, posts of a whole
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml
+
+metrics: dev ## write docs/metrics.md from the catalogue
+	$(BIN)/python -m yuqing.metrics_document > docs/metrics.md
+
+dashboards: dev ## write the dashboards of deploy/grafana from their code
+	$(BIN)/python -m deploy.grafana.write
 
 lock: $(UV) ## resolve the dependencies anew
 	$(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-dev.lock.txt

@@ -18,6 +18,8 @@ from yuqing.cli import main
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
+WATCHERS = {"prometheus": "prom/prometheus", "alertmanager": "prom/alertmanager", "grafana": "grafana/grafana"}
+"""What watches the processes: service -> image."""
 PROCESSES = {"scrape": "scraper_port", "work": "worker_port", "alert": "api_port"}
 """Command -> the setting that says where it listens."""
 
@@ -39,8 +41,8 @@ def settings_of(service: dict[str, Any]) -> Settings:
     return load_settings({key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for key, value in service["environment"].items()})
 
 
-def test_there_are_the_servers_and_the_three_processes(services: dict[str, dict[str, Any]]) -> None:
-    assert services.keys() == {"kafka", "redis", *PROCESSES}
+def test_there_are_the_servers_the_three_processes_and_what_watches_them(services: dict[str, dict[str, Any]]) -> None:
+    assert services.keys() == {"kafka", "redis", *PROCESSES, *WATCHERS}
     assert re.fullmatch(r"apache/kafka:4\.\d+\.\d+", services["kafka"]["image"])
     assert re.fullmatch(r"redis:\d+(\.\d+)*", services["redis"]["image"])
     assert {services[name]["build"] for name in PROCESSES} == {"."}
@@ -92,11 +94,46 @@ def seconds(text: str) -> int:
 
 
 def test_what_must_survive_is_on_a_declared_volume(compose: dict[str, Any], services: dict[str, dict[str, Any]]) -> None:
-    mounts = {name: dict(mount.split(":") for mount in service["volumes"]) for name, service in services.items()}
+    mounts = {name: dict(mount.split(":") for mount in service["volumes"] if not mount.startswith(".")) for name, service in services.items()}
     assert {volume for found in mounts.values() for volume in found} == compose["volumes"].keys()
     for name in PROCESSES:
         assert str(settings_of(services[name]).data_dir) in mounts[name].values()
     assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+
+
+@pytest.mark.parametrize("name", WATCHERS)
+def test_watcher_is_of_a_fixed_version_and_reached_from_this_machine_alone(services: dict[str, dict[str, Any]], name: str) -> None:
+    image, _, tag = services[name]["image"].partition(":")
+    assert image == WATCHERS[name]
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag)
+    assert [port.partition(":")[0] for port in services[name]["ports"]] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("name", WATCHERS)
+def test_watcher_is_given_folders_that_exist_and_cannot_change_them(services: dict[str, dict[str, Any]], name: str) -> None:
+    given = [mount.split(":") for mount in services[name]["volumes"] if mount.startswith(".")]
+    assert given
+    for folder, _, mode in given:
+        assert (ROOT / folder).is_dir()
+        assert mode == "ro"
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
+def test_watcher_reads_a_configuration_that_it_is_given(services: dict[str, dict[str, Any]], name: str) -> None:
+    (configuration,) = [word.partition("=")[2] for word in services[name]["command"] if word.startswith("--config.file=")]
+    folder, place, _ = next(mount.split(":") for mount in services[name]["volumes"] if mount.startswith("."))
+    assert (ROOT / folder / Path(configuration).relative_to(place)).is_file()
+
+
+def test_watchers_find_each_other_and_the_processes(services: dict[str, dict[str, Any]]) -> None:
+    found = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.compose.yml").read_text(encoding="utf-8"))
+    targets = {names for job in found["scrape_configs"] for config in job["dns_sd_configs"] for names in config["names"]}
+    assert targets == set(PROCESSES)
+    (manager,) = found["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert manager == f"alertmanager:{services['alertmanager']['ports'][0].split(':')[-1]}"
+    grafana = services["grafana"]
+    assert grafana["environment"]["PROMETHEUS_URL"] == f"http://prometheus:{services['prometheus']['ports'][0].split(':')[-1]}"
+    assert f"./deploy/grafana/dashboards:{grafana['environment']['DASHBOARDS']}:ro" in grafana["volumes"]
 
 
 def test_kafka_takes_the_largest_record_and_makes_no_topics_of_its_own(services: dict[str, dict[str, Any]]) -> None:
