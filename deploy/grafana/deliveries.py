@@ -84,7 +84,12 @@ def _messages() -> list[Panel]:
             queries={"oldest": "max(yuqing_delivery_oldest_age_seconds)"},
             steps=((None, "green"), (900, "red")),
         ),
-        lines("Receivers not called", says="Because they keep failing.", unit="none", queries={"receivers": "max(yuqing_delivery_breakers_open)"}),
+        lines(
+            "Receivers not called, or given up",
+            says="Not called for a while because they keep failing; given up in the last day because they answered 410 or failed for days.",
+            unit="none",
+            queries={"not called": "max(yuqing_delivery_breakers_open)", "given up, {{reason}}": "sum by (reason) (increase(yuqing_subscriptions_disabled_total[1d]))"},
+        ),
     ]
 
 
@@ -96,7 +101,25 @@ def _alerts() -> list[Panel]:
             unit="s",
             queries={f"p{100 * q:g}": f"histogram_quantile({q:g}, sum by (le) (rate(yuqing_alert_delay_seconds_bucket[1h])))" for q in (0.5, 0.95)},
             steps=((None, "green"), (15, "red")),
+            span=6,
         ),
-        lines("Transitions", says="Five-minute sums, by status.", unit="short", queries={"{{status}}": "sum by (status) (increase(yuqing_alert_transitions_total[5m]))"}),
-        lines("Alerts that are on", says="By severity.", unit="short", queries={"{{severity}}": "max by (severity) (yuqing_alerts_firing)"}, stacked=True),
+        lines(
+            "From alert to first try",
+            says="From the making of a delivery to its first try, p50 and p95 of the last hour; grouping and quiet hours come before.",
+            unit="s",
+            queries={
+                f"{{{{channel}}}}, p{100 * q:g}": f"histogram_quantile({q:g}, sum by (channel, le) (rate(yuqing_delivery_delay_seconds_bucket{{{CHOSEN}}}[1h])))"
+                for q in (0.5, 0.95)
+            },
+            steps=((None, "green"), (5, "red")),
+            span=6,
+        ),
+        lines(
+            "Transitions",
+            says="Five-minute sums, by status.",
+            unit="short",
+            queries={"{{status}}": "sum by (status) (increase(yuqing_alert_transitions_total[5m]))"},
+            span=6,
+        ),
+        lines("Alerts that are on", says="By severity.", unit="short", queries={"{{severity}}": "max by (severity) (yuqing_alerts_firing)"}, stacked=True, span=6),
     ]

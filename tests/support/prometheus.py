@@ -88,9 +88,9 @@ async def running_prometheus(folder: Path, configuration: Mapping[str, Any]) -> 
     (folder / "prometheus.yml").write_text(json.dumps(configuration))  # JSON is YAML
     address = f"127.0.0.1:{free_port()}"
     log = (folder / "prometheus.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        command, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={address}", stdout=log, stderr=log
-    )
+    options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={address}"]
+    again = "--rules.alert.resend-delay=1s"  # the first notifications come before it has found whom to send them to
+    process = await asyncio.create_subprocess_exec(command, *options, again, stdout=log, stderr=log)
     log.close()
     server = Prometheus(f"http://{address}")
     try:

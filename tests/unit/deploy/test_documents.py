@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.unit.deploy.test_rules import anchor_of
 from yuqing.cli import main
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -59,4 +60,4 @@ def test_links_lead_somewhere(page: Path) -> None:
         found = page.parent / target if target else page
         assert found.exists(), target
         if anchor:
-            assert f"## {anchor.replace('-', ' ')}" in found.read_text(encoding="utf-8").lower()
+            assert anchor in {anchor_of(heading) for heading in re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), flags=re.MULTILINE)}
