@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_sync
+import structlog
 from hypothesis import settings
 
 from opinion.names import Names
@@ -53,3 +54,10 @@ def names(request: pytest.FixtureRequest) -> Names:
     """Names of an installation of this test's own."""
     slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
     return Names(f"t-{slug}"[:24].strip("-") + f"-{abs(hash(request.node.nodeid)) % 10**6}")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A test that runs a command in this process leaves the next one's logs alone."""
+    yield
+    structlog.reset_defaults()

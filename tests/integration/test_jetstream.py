@@ -19,6 +19,7 @@ from opinion.names import Names
 from opinion.records import Op
 from opinion.redis_client import connect
 from opinion.settings import Feed, Settings
+from scrapers import source
 from scrapers.listen import Pace, listen
 from scrapers.schedule import REFUSED_FIRST_S
 from scrapers.sources import jetstream
@@ -69,7 +70,8 @@ ENDINGS = {
 
 @pytest.mark.parametrize(("protocol", "plays"), ENDINGS.values(), ids=ENDINGS)
 async def test_a_connection_that_ends_badly_costs_nothing(desk_of: Any, monkeypatch: pytest.MonkeyPatch, protocol: str, plays: list[Play]) -> None:
-    monkeypatch.setattr(jetstream, "SOURCE", jetstream.SOURCE._replace(stream=replace(jetstream.STREAM, quiet_s=0.5)))
+    known = source._known() | {jetstream.NAME: jetstream.SOURCE._replace(stream=replace(jetstream.STREAM, quiet_s=0.5))}
+    monkeypatch.setattr(source, "_known", lambda: known)
     events = posts(*range(100))
     async with Jetstream(events, plays=plays) as server:
         desk = desk_of(server.url, protocol=protocol)

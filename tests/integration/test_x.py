@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from opinion.clock import epoch_ms, from_epoch_ms
 from opinion.names import Names
 from opinion.redis_client import connect
+from scrapers import source
 from scrapers.schedule import REFUSED_FIRST_S
 from scrapers.sources import x
 from tests.support.feed_server import reply
@@ -136,7 +137,9 @@ async def test_what_is_repeated_on_request_is_neither_a_gap_nor_told_twice(desk_
 
 
 async def test_a_silent_connection_is_left_for_another(desk_of: Any, server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(x, "SOURCE", x.SOURCE._replace(stream=replace(x.STREAM, quiet_s=1.0)))
+    impatient = x.SOURCE._replace(stream=replace(x.STREAM, quiet_s=1.0))
+    known = source._known() | {x.NAME: impatient}
+    monkeypatch.setattr(source, "_known", lambda: known)
     found: Desk = desk_of()
     async with found.scraping():
         await connected(server)
