@@ -116,6 +116,7 @@ async def visit(request: Request) -> Visit:
     session = await Sessions(parts.redis, parts.names, access=parts.access).get(request.cookies.get(COOKIE, ""))
     if session is None:
         raise SignInNeeded
+    request.state.session = session  # an error is told on a page of theirs
     wait_s = parts.access.wait_s(session.caller, now_s=monotonic_s())
     if wait_s:
         raise HTTPException(429, "too many requests of this token", headers={"Retry-After": str(int(wait_s) + 1)})
@@ -212,6 +213,8 @@ def _refused(request: Request, error: Exception) -> Response:
     if status >= 500:
         log.warning("a page could not be shown", path=request.url.path, error=detail)
     titles = {401: "sign_in_needed", 403: "not_allowed", 404: "not_found", 409: "does_not_fit", 422: "wrong_request", 429: "too_many", 503: "not_reachable"}
-    answer = render(request, "error.html", look=look_at(request), status=status, title=titles.get(status, "wrong_request"), detail=detail)
+    answer = render(
+        request, "error.html", look=look_at(request), status=status, session=getattr(request.state, "session", None), title=titles.get(status, "wrong_request"), detail=detail
+    )
     answer.headers.update(headers)
     return answer
