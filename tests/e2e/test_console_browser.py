@@ -20,13 +20,15 @@ pytest.importorskip("playwright.async_api", reason="playwright is not installed"
 from playwright.async_api import Page, expect
 
 from alerts.api.parts import Parts
+from alerts.subscriptions import Subscription, new_key
 from opinion.names import Names
 from opinion.records import Severity
-from tests.support.api import api_parts
-from tests.support.browser import CHROMIUM, Seen, browsing, happens, served, sign_in
+from tests.support.api import api_parts, served
+from tests.support.browser import CHROMIUM, Seen, browsing, happens, sign_in
 from tests.support.console import HOSTILE, SUBJECT, fill, open_alert, past
 from tests.support.receiver import Receiver
 from tests.support.records import NEGATIVE, scored
+from yuqing.embedded.process import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: `apt-get install chromium`")]
 
@@ -108,17 +110,21 @@ async def test_an_alert_appears_by_itself_and_is_taken_on_and_silenced(parts: Pa
 
 
 async def test_an_alert_that_came_while_the_server_was_away_is_told_when_it_is_back(parts: Parts) -> None:
-    now = datetime.now(UTC)
-    async with visiting(parts) as visit:
-        await visit.page.context.set_offline(True)
-        await visit.page.evaluate("window.dispatchEvent(new Event('offline'))")
-        missed = open_alert(1, at=now)
+    now, port = datetime.now(UTC), free_port()
+    first, missed = open_alert(1, at=now), open_alert(2, at=now)
+    async with browsing() as context:
+        page = await context.new_page()
+        async with served(parts, port=port) as address:
+            await sign_in(page, address)
+            await parts.alerts.save(first)
+            happens(parts, first, offset=0)
+            await expect(page.locator("#al_001")).to_be_visible()
+        await expect(page.locator(".live[data-state=off]")).to_be_visible()
         await parts.alerts.save(missed)
-        happens(parts, missed, offset=0)
-        await visit.page.context.set_offline(False)
-        await visit.page.reload()
-        await expect(visit.page.locator("#al_001")).to_be_visible()
-        visit.seen.errors.clear()  # the browser says that it was offline
+        happens(parts, missed, offset=1)
+        async with served(parts, port=port):
+            await expect(page.locator(".live[data-state=on]")).to_be_visible(timeout=20_000)
+            await expect(page.locator("#al_002")).to_be_visible()
 
 
 async def test_what_somebody_writes_is_not_lost_to_a_refresh(parts: Parts) -> None:
@@ -230,9 +236,10 @@ async def test_nobody_with_a_machine_that_reads_aloud_is_left_out(parts: Parts) 
     now = datetime.now(UTC)
     await fill(parts, past(SUBJECT, now=now, hours=30))
     await parts.alerts.save(open_alert(1, at=now, subject=SUBJECT, name="Huasui Dairy"))
+    await parts.subscriptions.put(Subscription(id="sub_1", name="desk", url="https://desk.example/h", keys=[new_key()]))
+    await parts.notifier.test((await parts.subscriptions.all())[0], nonce="1")
     for theme in ("light", "dark"):
         async with visiting(parts, theme=theme) as visit:
-            await visit.page.context.set_extra_http_headers({})
             for path in [*PAGES, "/alerts/nonsense"]:
                 await visit.page.goto(visit.address + path)
                 found = await axe.Axe().run(visit.page)

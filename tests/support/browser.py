@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import uvicorn
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
-from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from opinion.codec import encode
 from opinion.records import Alert
@@ -45,21 +42,6 @@ class Seen:
     def _asked(self, request: Request) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
             self.strangers.append(request.url)
-
-
-@asynccontextmanager
-async def served(parts: Parts) -> AsyncIterator[str]:
-    """The address of the console, served in this loop."""
-    server = uvicorn.Server(uvicorn.Config(build_api(parts), host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells nobody
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await serving
 
 
 @asynccontextmanager
