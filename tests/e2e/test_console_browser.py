@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Dialog, Page, expect
 
 from alerts.api.parts import Parts
 from alerts.subscriptions import Subscription, new_key
@@ -210,7 +210,7 @@ async def test_a_hostile_document_runs_nothing(parts: Parts) -> None:
     alarm = open_alert(1, at=now, subject=SUBJECT, name=HOSTILE)
     async with visiting(parts) as visit:
         ran: list[str] = []
-        visit.page.on("dialog", lambda dialog: (ran.append(dialog.message), asyncio.ensure_future(dialog.dismiss())))
+        visit.page.on("dialog", partial(_noted, ran))
         await parts.alerts.save(replace(alarm, evidence=[replace(alarm.evidence[0], title=HOSTILE, why=[HOSTILE], url="javascript:alert(5)")]))
         happens(parts, alarm, offset=0)
         await expect(visit.page.locator("#al_001")).to_be_visible()
@@ -246,6 +246,11 @@ async def test_nobody_with_a_machine_that_reads_aloud_is_left_out(parts: Parts) 
                 grave = [(item["id"], [node["html"][:200] for node in item["nodes"]][:3]) for item in found.response["violations"]]
                 assert grave == [], (theme, path)
             visit.seen.errors.clear()  # that a page is not there
+
+
+async def _noted(ran: list[str], dialog: Dialog) -> None:
+    ran.append(dialog.message)
+    await dialog.dismiss()
 
 
 def _answering(value: Any) -> Any:

@@ -320,7 +320,7 @@ async def test_coarse_and_fine_steps_count_the_same(browser: httpx.AsyncClient, 
     now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
     await fill(parts, past(SUBJECT, now=now, hours=26))
     span = {"since": now - timedelta(hours=24), "until": now, "now": now}
-    fine, coarse = [await history(parts.windows, SUBJECT, step_s=step_s, **span) for step_s in (900, 3600)]  # type: ignore[arg-type]
+    fine, coarse = [await history(parts.windows, SUBJECT, step_s=step_s, **span) for step_s in (900, 3600)]
     by_hour = Counter[str]()
     for point in fine:
         by_hour[point["at"][:13]] += point["total"]

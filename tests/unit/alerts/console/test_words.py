@@ -15,7 +15,7 @@ from opinion.metrics import SOURCE_STATES
 from opinion.records import AlertStatus, DocumentKind, Lane, Scan, Severity
 
 ROOM = Path(alerts.console.__path__[0])
-FAMILIES = {
+FAMILIES: dict[str, list[str]] = {
     "severity": [item.value for item in Severity],
     "status": [item.value for item in AlertStatus],
     "lane": [item.value for item in Lane],
