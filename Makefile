@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources example metrics dashboards lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console example metrics dashboards lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-detect: dev ## recall, delay and false alarms of surges planted in real st
 
 bench-windows: dev ## memory of 1,000 subjects' panes in Redis, and the time to read and write them
 	$(BIN)/python -m tests.bench.windows
+
+bench-console: dev ## milliseconds and bytes of the console's pages with 100 alerts on
+	$(BIN)/python -m tests.bench.console
 
 bench-sources: dev ## one scraper: polls of 500 feeds a minute, posts of a whole network; memory, processor time, losses
 	$(BIN)/python -m tests.bench.sources

@@ -91,7 +91,7 @@ def sparkline(values: Sequence[Value], *, band: tuple[float, float], label: str)
     last = next((place for place in reversed(places) if place is not None), None)
     dot = f'<circle class="dot" cx="{_n(min(last[0], SPARK_WIDTH - 2.0))}" cy="{_n(last[1])}" r="2"/>' if last else ""
     return Markup(  # noqa: S704 - numbers, and a label that is escaped
-        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" role="img"><title>{escape(label)}</title>'
         f'<rect class="band" y="{_n(y(band[1]))}" width="{SPARK_WIDTH}" height="{_n(y(band[0]) - y(band[1]))}"/>'
         f'<path class="line" d="{_path(places)}"/>{dot}</svg>'
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from alerts.api.paging import cursor_of, place_of
 from alerts.archive import Query as Wanted
@@ -41,21 +42,24 @@ class Search(BaseModel):
     kind: Annotated[DocumentKind | None, _Empty] = None
     source: Annotated[Annotated[str, Field(max_length=60)] | None, _Empty] = None
     story: Annotated[Annotated[str, Field(max_length=100)] | None, _Empty] = None
-    since: Annotated[AwareDatetime | None, _Empty] = None
-    until: Annotated[AwareDatetime | None, _Empty] = None
+    since: Annotated[datetime | None, _Empty] = None  # of the reader's time zone where it names none
+    until: Annotated[datetime | None, _Empty] = None
     cursor: Annotated[Annotated[str, Field(max_length=300)] | None, _Empty] = None
 
 
 @router.get("")
 async def show_documents(visit: Visited, asked: Annotated[Search, Query()]) -> Response:
     """Documents, newest event first."""
+    since, until = (None if at is None else visit.look.aware(at) for at in (asked.since, asked.until))
     wanted = Wanted(
-        subject=asked.subject, since=asked.since, until=asked.until, sentiment=asked.sentiment, lang=asked.lang, kind=asked.kind.value if asked.kind else None,
+        subject=asked.subject, since=since, until=until, sentiment=asked.sentiment, lang=asked.lang, kind=asked.kind.value if asked.kind else None,
         source=asked.source, story=asked.story, words=asked.q, after=place_of(asked.cursor, tuple[int, int]), limit=ROWS,
     )  # fmt: skip
     found = await visit.parts.archive.find(wanted)
     following = cursor_of(found[-1].place) if len(found) == ROWS else None
-    return visit.page("documents.html", asked=asked, documents=[item.scored for item in found], next=following, kinds=list(DocumentKind), sentiments=SENTIMENTS)
+    return visit.page(
+        "documents.html", asked=asked, since=since, until=until, documents=[item.scored for item in found], next=following, kinds=list(DocumentKind), sentiments=SENTIMENTS
+    )
 
 
 @router.get("/{doc_id}")

@@ -15,6 +15,7 @@ from alerts.console.words import Words
 from alerts.shown import Standing
 from alerts.source_watch import LOST
 from opinion.errors import StoreUnavailable
+from opinion.metrics import SOURCE_STATES
 
 UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS = 120.0, 5
 """What was said of a source so long ago, and so many polls ago, is no news of it; as `yuqing status` has it."""
@@ -65,10 +66,11 @@ async def sources_of(parts: Parts) -> list[Source]:
 def source_of(name: str, health: Mapping[str, Any], *, at: datetime) -> Source:
     """One of them. What its scraper said long ago is no news: `unwatched`."""
     polled_at, interval_s = instant_of(health.get("polled_at")), float(health.get("interval_s", 0))
-    watched = polled_at is not None and (at - polled_at).total_seconds() <= max(UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS * interval_s)
+    state = str(health.get("state", "ok"))
+    watched = state in SOURCE_STATES and polled_at is not None and (at - polled_at).total_seconds() <= max(UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS * interval_s)
     return Source(
         name=name,
-        state=str(health.get("state", "ok")) if watched else "unwatched",
+        state=state if watched else "unwatched",
         url=str(health.get("url", "")),
         last_good_at=instant_of(health.get("last_good_at")),
         last_document_at=instant_of(health.get("last_document_at")),

@@ -31,6 +31,10 @@ class Look(Struct, frozen=True):
         """An instant in the reader's time zone."""
         return at.astimezone(ZoneInfo(self.zone))
 
+    def aware(self, at: datetime) -> datetime:
+        """An instant as a form says it: in the reader's time zone where it names none."""
+        return at.replace(tzinfo=ZoneInfo(self.zone)) if at.tzinfo is None else at
+
 
 def look_of(query: Mapping[str, str], cookies: Mapping[str, str], *, accept_language: str) -> Look:
     """The look that is asked for; what is not understood is not asked for.
@@ -62,7 +66,6 @@ def _preferred(accept_language: str) -> Lang:
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name[:MOST_CHARS])
-    except (ValueError, OSError):  # no such zone, or no name of one
+        return ZoneInfo(name[:MOST_CHARS]).key
+    except (KeyError, ValueError, OSError):  # no such zone, no name of one, or a folder of them
         return "UTC"
-    return name

@@ -5,6 +5,7 @@ sign in with a token ──▶ session ──sign out, twelve hours, or a token 
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from datetime import timedelta
 from typing import cast
@@ -21,6 +22,7 @@ from opinion.names import Names, digest
 KEEP = timedelta(hours=12)
 """A working day: a browser left open does not stay signed in for ever."""
 ID_BYTES = 32
+SALT_BYTES = 12
 COOKIE = "yuqing_session"
 
 
@@ -28,14 +30,28 @@ class Held(Struct, frozen=True):
     """What Redis keeps of a session."""
 
     seal: str  # which token it was, keyed with the id that only the browser has
-    csrf: str
+    secret: str
 
 
 class Session(Struct, frozen=True):
     """Somebody who has signed in."""
 
     caller: Caller
-    csrf: str  # to come back with every form
+    secret: str  # that only our own pages can have been made with
+
+    @property
+    def csrf(self) -> str:
+        """What must come back with every form; another each time, so that nobody guesses it from the lengths of compressed pages."""
+        salt = secrets.token_urlsafe(SALT_BYTES)
+        return f"{salt}.{self._signed(salt)}"
+
+    def accepts(self, csrf: str) -> bool:
+        """Whether a form came from a page of this session."""
+        salt, _, signature = csrf.partition(".")
+        return hmac.compare_digest(self._signed(salt).encode(), signature.encode("utf-8", "replace"))
+
+    def _signed(self, salt: str) -> str:
+        return hmac.new(self.secret.encode(), salt.encode("utf-8", "replace"), "sha256").hexdigest()
 
 
 class Sessions:
@@ -73,7 +89,7 @@ class Sessions:
             return None
         held = msgspec.json.decode(value, type=Held)
         caller = self._access.sealed(held.seal, key=session_id.encode())
-        return None if caller is None else Session(caller, held.csrf)
+        return None if caller is None else Session(caller, held.secret)
 
     async def end(self, session_id: str) -> None:
         """Sign out."""

@@ -15,6 +15,7 @@ from alerts.api.subjects import list_subjects
 from alerts.archive import Query as Wanted
 from alerts.console.addresses import place
 from alerts.console.charts import Span, Step, Tick, chart
+from alerts.console.look import Look
 from alerts.console.now import cards_of
 from alerts.console.web import ConsoleRoute, Visit, Visited
 from alerts.detect.rules import Rules
@@ -28,21 +29,29 @@ router = APIRouter(prefix="/subjects", route_class=ConsoleRoute, include_in_sche
 ROWS = 100
 FEW_DOCUMENTS = 20
 MOST_ALERTS = 50
-TICKS = 6
 HOUR_S = 3600
+DAY_MIN = 24 * 60
+EDGE = 0.02
+"""Part of a chart's width that half a label takes."""
 OLDEST = timedelta(days=30)
 """Sums by the hour live five weeks; before that there is nothing to go back to."""
 
 
 class Shape(NamedTuple):
-    """A stretch of time that a chart shows."""
+    """How a chart shows a stretch of time."""
 
     step_s: int
-    length: int
-    form: str  # of the labels below it
+    length: int  # steps
+    tick_h: float  # a label stands at whole multiples of this, in the reader's time zone
+    form: str  # of the labels
 
 
-SPANS = {"1h": Shape(60, 60, "%H:%M"), "24h": Shape(900, 96, "%H:%M"), "7d": Shape(HOUR_S, 168, "%m-%d"), "30d": Shape(6 * HOUR_S, 120, "%m-%d")}
+SPANS = {
+    "1h": Shape(60, 60, 0.25, "%H:%M"),
+    "24h": Shape(900, 96, 4, "%H:%M"),
+    "7d": Shape(HOUR_S, 168, 24, "%m-%d"),
+    "30d": Shape(6 * HOUR_S, 120, 5 * 24, "%m-%d"),
+}
 """As many steps as can be told apart, and clicked, on a screen."""
 
 
@@ -118,11 +127,25 @@ def picture_of(visit: Visit, stretch: Stretch, *, alerts: Sequence[Alert], shape
     return chart(
         steps,
         spans=[_span(visit, alert, end=stretch.end) for alert in alerts],
-        ticks=[Tick(steps[number].at, f"{visit.look.local(steps[number].at):{shape.form}}") for number in _spread(len(steps))],
+        ticks=ticks_of(stretch, look=visit.look, shape=shape),
         rho=Rules().rho_of(shape.step_s),
         title=title,
         desc=visit.words("chart_desc", total=stretch.total, negative=stretch.negative, alerts=len(alerts)),
     )
+
+
+def ticks_of(stretch: Stretch, *, look: Look, shape: Shape) -> list[Tick]:
+    """Labels at whole hours or days of the reader's time zone, so far from the edges that they are not cut off."""
+    minutes = round(shape.tick_h * 60)
+    edge = timedelta(seconds=shape.step_s * shape.length * EDGE)
+    begin, end = stretch.begin + edge, stretch.steps[-1].at - edge
+    at = look.local(begin).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = []
+    while at < end:
+        if at >= begin:
+            found.append(Tick(at, f"{at:{shape.form}}"))
+        at = look.local((at + timedelta(minutes=minutes)).astimezone(UTC)) if minutes < DAY_MIN else at + timedelta(minutes=minutes)
+    return found
 
 
 def _step(visit: Visit, subject: str, *, at: datetime, step_s: int, total: int, negative: int, usual: float) -> Step:
@@ -141,8 +164,3 @@ def _span(visit: Visit, alert: Alert, *, end: datetime) -> Span:
 
 def _address(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
-
-
-def _spread(count: int) -> Sequence[int]:
-    """Places of labels, spread over so many steps, away from the edges."""
-    return [round((number + 0.5) * count / TICKS) for number in range(TICKS)]

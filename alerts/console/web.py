@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import gzip
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -42,6 +42,8 @@ HEADERS = {
 }
 """Nothing is loaded from elsewhere, no page frames ours, and no script or style stands in a page: a text that broke out of its place could do nothing."""
 MOST_FORM_BYTES = 64_000
+LEAST_COMPRESSED = 2_000
+"""Smaller pages fit a packet or two as they are."""
 YEAR_S = 366 * 86_400
 SAID = "said_"
 """Words that tell what was done begin with this."""
@@ -116,6 +118,7 @@ async def visit(request: Request) -> Visit:
     session = await Sessions(parts.redis, parts.names, access=parts.access).get(request.cookies.get(COOKIE, ""))
     if session is None:
         raise SignInNeeded
+    request.state.session = session  # an error is told on a page of theirs
     wait_s = parts.access.wait_s(session.caller, now_s=monotonic_s())
     if wait_s:
         raise HTTPException(429, "too many requests of this token", headers={"Retry-After": str(int(wait_s) + 1)})
@@ -134,7 +137,7 @@ class Sent:
     async def __call__(self, visited: Visited) -> Form:
         """The form."""
         values = await read_form(visited.request)
-        if not hmac.compare_digest(values.get("csrf", "").encode("utf-8", "replace"), visited.session.csrf.encode()):
+        if not visited.session.accepts(values.get("csrf", "")):
             raise HTTPException(403, visited.words("forged"))
         if not visited.caller.may(self._scope):
             raise HTTPException(403, visited.words("may_not", scope=visited.caller.scope.value, needed=self._scope.value))
@@ -180,6 +183,7 @@ class ConsoleRoute(APIRoute):
                 answer = _sign_in_first(request)
             except (StarletteHTTPException, RequestValidationError, ValidationError, YuqingError, RedisError) as error:
                 answer = _refused(request, error)
+            answer = _small(request, answer)
             for name, value in HEADERS.items():
                 answer.headers.setdefault(name, value)
             for name, cookie in COOKIES.items():
@@ -188,6 +192,17 @@ class ConsoleRoute(APIRoute):
             return answer
 
         return shown
+
+
+def _small(request: Request, answer: Response) -> Response:
+    """The page, compressed where the browser reads that."""
+    if isinstance(answer, HTMLResponse) and len(answer.body) >= LEAST_COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
+        answer.body = gzip.compress(answer.body, compresslevel=5, mtime=0)
+        answer.headers["content-encoding"] = "gzip"
+        answer.headers["content-length"] = str(len(answer.body))
+    if isinstance(answer, HTMLResponse):
+        answer.headers["vary"] = "Accept, Accept-Encoding, Accept-Language, Cookie"
+    return answer
 
 
 def _sign_in_first(request: Request) -> Response:
@@ -212,6 +227,8 @@ def _refused(request: Request, error: Exception) -> Response:
     if status >= 500:
         log.warning("a page could not be shown", path=request.url.path, error=detail)
     titles = {401: "sign_in_needed", 403: "not_allowed", 404: "not_found", 409: "does_not_fit", 422: "wrong_request", 429: "too_many", 503: "not_reachable"}
-    answer = render(request, "error.html", look=look_at(request), status=status, title=titles.get(status, "wrong_request"), detail=detail)
+    answer = render(
+        request, "error.html", look=look_at(request), status=status, session=getattr(request.state, "session", None), title=titles.get(status, "wrong_request"), detail=detail
+    )
     answer.headers.update(headers)
     return answer

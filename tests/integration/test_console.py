@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,11 +16,12 @@ from msgspec.structs import replace
 from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
+from alerts.history import history
 from opinion.explaining import Question
 from opinion.names import Names
 from opinion.records import AlertEvidence, AlertStatus, EntityMention, Lane, ScoredDocument, Severity
 from tests.support.api import TOKENS, api_parts
-from tests.support.console import BROWSER, HOSTILE, SUBJECT, fill, open_alert, past, send, sign_in
+from tests.support.console import BROWSER, HOSTILE, SUBJECT, csrf_of, fill, open_alert, past, send, sign_in
 from tests.support.receiver import Receiver
 from tests.support.records import NEGATIVE, alert, scored
 
@@ -138,12 +140,30 @@ async def test_programs_still_find_json_at_the_root(browser: httpx.AsyncClient) 
 async def test_every_form_needs_its_token_and_our_own_pages(browser: httpx.AsyncClient) -> None:
     csrf = await sign_in(browser)
     for path in POSTS:
-        for values in ({}, {"csrf": ""}, {"csrf": csrf[:-1]}):
+        for values in ({}, {"csrf": ""}, {"csrf": "."}, {"csrf": csrf[:-1]}, {"csrf": "x" + csrf}, {"csrf": csrf.partition(".")[2]}):
             assert (await browser.post(path, data=values)).status_code in (403, 415), path
         assert (await browser.post(path, data={"csrf": csrf}, headers={"sec-fetch-site": "cross-site"})).status_code == 403, path
         assert (await browser.post(path, json={"csrf": csrf})).status_code == 415, path
     assert (await browser.post("/sign-out", data={"csrf": csrf, "x": "x" * 70_000})).status_code == 413
     assert (await browser.get("/")).status_code == 200
+
+
+async def test_a_form_of_another_session_is_refused_and_no_two_pages_hold_the_same_token(browser: httpx.AsyncClient, parts: Parts) -> None:
+    theirs = await sign_in(browser)
+    assert csrf_of((await browser.get("/")).text) != theirs
+    async with browser_of(parts) as other:
+        await sign_in(other)
+        assert (await send(other, "/sign-out", csrf=theirs)).status_code == 403
+    assert (await send(browser, "/sign-out", csrf=theirs)).status_code == 303, "older pages of the session still work"
+
+
+async def test_pages_are_compressed_for_browsers_that_read_that(browser: httpx.AsyncClient) -> None:
+    await sign_in(browser)
+    small, plain = await browser.get("/receivers"), await browser.get("/receivers", headers={"accept-encoding": "identity"})
+    assert small.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert int(small.headers["content-length"]) < len(plain.content) / 2
+    assert "Accept-Language" in small.headers["vary"]
 
 
 async def test_who_may_only_read_can_do_nothing_and_who_operates_changes_no_receivers(browser: httpx.AsyncClient) -> None:
@@ -294,6 +314,19 @@ async def test_a_point_of_the_chart_leads_to_just_its_documents(browser: httpx.A
     assert len(points) == 27
     rows = Elements((await browser.get(points[5])).text)
     assert len([row for row in rows.of("tr") if "data-row" in row]) == 12
+
+
+async def test_coarse_and_fine_steps_count_the_same(browser: httpx.AsyncClient, parts: Parts) -> None:
+    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    await fill(parts, past(SUBJECT, now=now, hours=26))
+    span = {"since": now - timedelta(hours=24), "until": now, "now": now}
+    fine, coarse = [await history(parts.windows, SUBJECT, step_s=step_s, **span) for step_s in (900, 3600)]
+    by_hour = Counter[str]()
+    for point in fine:
+        by_hour[point["at"][:13]] += point["total"]
+    inner = {point["at"][:13]: point["total"] for point in coarse}
+    assert list(inner.values())[1:-1] == [12] * 23
+    assert {hour: by_hour[hour] for hour in list(inner)[1:-1]} == {hour: inner[hour] for hour in list(inner)[1:-1]}
 
 
 async def test_documents_are_found_by_what_the_form_asks_for(browser: httpx.AsyncClient, parts: Parts) -> None:

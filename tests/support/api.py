@@ -76,6 +76,20 @@ async def api_parts(redis_url: str, names: Names, folder: Path, *, rate_per_min:
     await redis.aclose()
 
 
+@asynccontextmanager
+async def served(parts: Parts, *, port: int = 0) -> AsyncIterator[str]:
+    """The address of an API and its console, served in this loop."""
+    server = uvicorn.Server(uvicorn.Config(build_api(parts), host="127.0.0.1", port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells nobody
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
 @contextmanager
 def served_api(redis_url: str, names: Names, folder: Path) -> Iterator[str]:
     """The address of an API that runs in a thread, for clients that wait."""

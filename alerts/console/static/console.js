@@ -159,6 +159,14 @@
     button.addEventListener("click", KEYS["?"]);
   });
 
+  document.querySelectorAll(".scroll > .chart").forEach((picture) => { picture.parentElement.scrollLeft = picture.parentElement.scrollWidth; }); // the newest first
+
+  const address = new URL(location.href);
+  if (address.searchParams.has("said")) { // told once: not again when the page is loaded again
+    address.searchParams.delete("said");
+    history.replaceState(null, "", address);
+  }
+
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (live) {
     if (zone && zone !== body.dataset.zone && !document.cookie.includes(`yuqing_zone=${zone}`)) {
