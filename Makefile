@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console example metrics dashboards lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console bench-alerts example metrics dashboards lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-models: dev ## texts per second of our scorer, against two transformers pi
 
 bench-detect: dev ## recall, delay and false alarms of surges planted in real streams, against an oracle
 	$(BIN)/python -m tests.bench.detect
+
+bench-alerts: dev ## deliveries a minute to 200 receivers of which 20 hang, and the time from fetch to webhook
+	$(BIN)/python -m tests.bench.alerts
 
 bench-windows: dev ## memory of 1,000 subjects' panes in Redis, and the time to read and write them
 	$(BIN)/python -m tests.bench.windows

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 LOOK_S = 0.2
 """Pause between looks at the groups: part of every alert's delay."""
 RETRY_S = 2.0
+AT_ONCE = 16
+"""Groups worked on side by side: each takes several journeys to Redis, and half of our connections."""
 SYSTEM = "system:"
 """What the subjects begin with that a subscription asks for to hear of our own troubles; `*` alone does not."""
 RESENT_KEPT = timedelta(hours=1)
@@ -104,7 +106,8 @@ class Notifier:
             else:
                 self._firing[alert.alert_id] = alert
             now = self._clock.now()
-            for subscription in await self._subscriptions.all():
+            subscriptions = await self._subscriptions.all()
+            for subscription in subscriptions:
                 group = self._group_of(alert, subscription)
                 if not subscription.told or (alert.alert_id not in group.alerts and not matches(subscription, alert)):
                     continue
@@ -115,7 +118,7 @@ class Notifier:
                     self._remember(group)  # the look keeps it; until then the transition is not acknowledged
                 else:
                     await self._keep(group)
-            await self._look(now)
+            await self._look(now, subscriptions)
 
     async def run(self) -> None:
         """Look at the groups until cancelled; an unreachable Redis is waited for."""
@@ -135,7 +138,7 @@ class Notifier:
         """
         async with self._one:
             if self._leading():
-                await self._look(self._clock.now())
+                await self._look(self._clock.now(), None)
 
     async def test(self, subscription: Subscription, *, nonce: str) -> str:
         """Queue a test message for one subscription, whatever it matches; the id of the delivery.
@@ -173,18 +176,18 @@ class Notifier:
             else:
                 await self._queue.add(self._delivery(notice, subscription, delivery_id_of(f"disabled.{delivery_id}", 0, subscription.id)), body)
 
-    async def _look(self, now: datetime) -> None:
+    async def _look(self, now: datetime, known: Sequence[Subscription] | None) -> None:
         due = [group for group in self._groups.values() if is_due(group, at=now)]
         if not due:
             return
-        subscriptions = {subscription.id: subscription for subscription in await self._subscriptions.all()}
+        subscriptions = {subscription.id: subscription for subscription in (await self._subscriptions.all() if known is None else known)}
         silences = await self._silences.all()
 
         def kept_back(alert: Alert) -> bool:
             muted = alert.muted and alert.status != AlertStatus.RESOLVED  # until it is over
             return muted or silencing(alert, silences, at=now) is not None or inhibiting(alert, self._firing.values(), self._inhibitions) is not None
 
-        for group in due:
+        async def look_at(group: Group) -> None:
             subscription = subscriptions.get(group.subscription_id)
             if subscription is None or not subscription.told:
                 await self._forget(group)
@@ -192,6 +195,12 @@ class Notifier:
                 await self._keep(postponed(group, until=until))
             else:
                 await self._tell(group, subscription, now=now, kept_back=kept_back)
+
+        for start in range(0, len(due), AT_ONCE):
+            ends = await asyncio.gather(*[look_at(group) for group in due[start : start + AT_ONCE]], return_exceptions=True)
+            for error in ends:  # once all have ended: nothing of this look goes on behind the next
+                if error is not None:
+                    raise error
 
     async def _tell(self, group: Group, subscription: Subscription, *, now: datetime, kept_back: Callable[[Alert], bool]) -> None:
         left, notice = looked_at(group, at=now, timing=_timing(subscription), send_resolved=subscription.send_resolved, kept_back=kept_back)
