@@ -13,6 +13,10 @@ from typing import Any, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 
+TLS = b"\x16"
+"""What a sender that wants an encrypted connection begins with; a line break is in it always, a second one sometimes."""
+
+
 @dataclass
 class Answer:
     """What to say to the next request."""
@@ -78,7 +82,8 @@ class Receiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readline()
+            if (await reader.readline()).startswith(TLS):
+                return
             headers: dict[str, str] = {}
             while line := (await reader.readline()).decode().strip():
                 name, _, value = line.partition(":")
