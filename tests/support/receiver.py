@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-
 TLS = b"\x16"
 """What a sender that wants an encrypted connection begins with; a line break is in it always, a second one sometimes."""
 
