@@ -233,6 +233,7 @@ def say_where(stack: Stack, echo: Callable[[str], None]) -> None:
     if settings.intake_port is not None:
         address = f"http://{settings.api_host}:{settings.intake_port}/v1/documents" if settings.intake_port else f"the address in {settings.data_dir}/logs/scrape.log"
         echo(f"Documents of your own: POST to {address} (token: {token_place(settings, 'intake')})")
+    echo(f"Console: {stack.address('alert')} (sign in with the same token as the API's)")
     echo(f"API: {stack.address('alert')}/api/v1 (token: {token_place(settings, 'api')})   Kafka: {settings.kafka}   Redis: {settings.redis}   Ctrl-C stops all")
 
 

@@ -135,7 +135,8 @@ def chart(steps: Sequence[Step], *, spans: Iterable[Span], ticks: Iterable[Tick]
     `rho` is the correlation of two texts of a step.
     """
     texts = sorted(step.total for step in steps if step.total)
-    bands = [share_band(step.usual, texts=texts[len(texts) // 2] if texts else 1, rho=rho) for step in steps]
+    ordinary = texts[len(texts) // 2] if texts else 1
+    bands = [share_band(step.usual, texts=max(step.total, ordinary), rho=rho) for step in steps]
     highest = max([LEAST_TOP, *(step.ratio or 0.0 for step in steps), *(high for _, high in bands)])
     frame = _Frame(steps, min(1.0, highest * 1.06))
     ratios = [None if step.ratio is None else (centre, frame.y(step.ratio)) for step, centre in zip(steps, frame.centres, strict=True)]

@@ -106,8 +106,13 @@ async def eyes_of(parts: Parts, *, words: Words) -> Eyes:
         dim.append(words("dim_shifted"))
     at = instant_of(status.get("watermark"))
     if not blind and at is not None and (late := parts.clock.now() - at) > LATE:
-        dim.append(words("dim_late", minutes=int(late.total_seconds() // 60), behind=status.get("behind", 0)))
+        dim.append(words("dim_late", late=_length(late, words=words), behind=status.get("behind", 0)))
     return Eyes(blind, dim)
+
+
+def _length(length: timedelta, *, words: Words) -> str:
+    minutes = int(length.total_seconds() // 60)
+    return words("minutes", count=minutes) if minutes < 120 else words("hours", count=minutes // 60)
 
 
 def instant_of(value: object) -> datetime | None:

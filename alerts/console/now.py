@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import cast
 
 import msgspec
@@ -25,6 +26,7 @@ from alerts.detect.rules import Rules
 from alerts.notify.silences import Silence, silencing
 from alerts.store import Wanted
 from alerts.usual import last_hours
+from opinion.clock import monotonic_s
 from opinion.errors import StoreUnavailable
 from opinion.records import Alert, Feedback, FeedbackVerdict, Lane, Severity
 
@@ -45,6 +47,8 @@ OPEN = frozenset({"firing", "updated"})
 MOST_ALERTS = 200
 """More than anybody reads; the worst of them are shown."""
 SPARK_HOURS = 24
+LISTEN_S = 600.0
+"""A browser comes back after this long, and is asked again who it is: a session that is over hears no more."""
 FEW_EVIDENCE = 3
 SAID_LATELY = 500
 """Verdicts that are looked through for those on the alerts of a page."""
@@ -89,7 +93,16 @@ async def live(visit: Visited) -> Response:
     """Events: alerts that this page has not seen, then what happens."""
     last_id = visit.request.headers.get("last-event-id", "")
     lines = lines_of(visit.parts.live, last_id, {"alert", "reset"})
-    return StreamingResponse(lines, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return StreamingResponse(_for_a_while(lines), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+async def _for_a_while(lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    until_s = monotonic_s() + LISTEN_S
+    async with aclosing(lines):
+        async for line in lines:
+            yield line
+            if monotonic_s() > until_s:
+                return
 
 
 async def cards_of(visit: Visit, alerts: Sequence[Alert]) -> list[Card]:

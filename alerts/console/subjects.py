@@ -40,19 +40,21 @@ OLDEST = timedelta(days=30)
 class Shape(NamedTuple):
     """How a chart shows a stretch of time."""
 
-    step_s: int
-    length: int  # steps
+    length: timedelta
+    steps_s: tuple[int, ...]  # the finest first: a coarser one is taken where few texts were told
     tick_h: float  # a label stands at whole multiples of this, in the reader's time zone
     form: str  # of the labels
 
 
 SPANS = {
-    "1h": Shape(60, 60, 0.25, "%H:%M"),
-    "24h": Shape(900, 96, 4, "%H:%M"),
-    "7d": Shape(HOUR_S, 168, 24, "%m-%d"),
-    "30d": Shape(6 * HOUR_S, 120, 5 * 24, "%m-%d"),
+    "1h": Shape(timedelta(hours=1), (60, 300), 0.25, "%H:%M"),
+    "24h": Shape(timedelta(days=1), (900, 1800, HOUR_S), 4, "%H:%M"),
+    "7d": Shape(timedelta(days=7), (HOUR_S, 3 * HOUR_S, 6 * HOUR_S), 24, "%m-%d"),
+    "30d": Shape(timedelta(days=30), (6 * HOUR_S, 24 * HOUR_S), 5 * 24, "%m-%d"),
 }
-"""As many steps as can be told apart, and clicked, on a screen."""
+"""At most as many steps as can be told apart, and clicked, on a screen."""
+LEAST_TEXTS = 4
+"""Of a step on average: the share of fewer texts is noise."""
 
 
 @router.get("")
@@ -107,16 +109,18 @@ async def show_subject(visit: Visited, subject: str, span: Literal["1h", "24h", 
 
 
 async def stretch_of(visit: Visit, subject: str, *, shape: Shape, end: datetime, now: datetime) -> Stretch:
-    """The steps of a subject that end with the one that holds `end`."""
-    width = timedelta(seconds=shape.step_s)
-    last = datetime.fromtimestamp(int(end.timestamp()) // shape.step_s * shape.step_s, UTC)
-    begin = last - width * (shape.length - 1)
-    points = await history(visit.parts.windows, subject, since=begin, until=last + width, step_s=shape.step_s, now=now)
+    """The steps of a subject that end with the one that holds `end`; the finest that hold enough texts."""
+    for step_s in shape.steps_s:
+        width = timedelta(seconds=step_s)
+        last = datetime.fromtimestamp(int(end.timestamp()) // step_s * step_s, UTC)
+        begin = last + width - shape.length
+        points = await history(visit.parts.windows, subject, since=begin, until=last + width, step_s=step_s, now=now)
+        if sum(point["total"] for point in points) >= LEAST_TEXTS * len(points):
+            break
     begins = [datetime.fromisoformat(point["at"]) for point in points]
     usual = await usual_ratios(visit.parts.windows, subject, begins=begins, now=now, rules=Rules())
     steps = [
-        _step(visit, subject, at=at, step_s=shape.step_s, total=point["total"], negative=point["negative"], usual=ratio)
-        for at, point, ratio in zip(begins, points, usual, strict=True)
+        _step(visit, subject, at=at, step_s=step_s, total=point["total"], negative=point["negative"], usual=ratio) for at, point, ratio in zip(begins, points, usual, strict=True)
     ]
     return Stretch(steps, begin, end)
 
@@ -128,7 +132,7 @@ def picture_of(visit: Visit, stretch: Stretch, *, alerts: Sequence[Alert], shape
         steps,
         spans=[_span(visit, alert, end=stretch.end) for alert in alerts],
         ticks=ticks_of(stretch, look=visit.look, shape=shape),
-        rho=Rules().rho_of(shape.step_s),
+        rho=Rules().rho_of(round((steps[1].at - steps[0].at).total_seconds())),
         title=title,
         desc=visit.words("chart_desc", total=stretch.total, negative=stretch.negative, alerts=len(alerts)),
     )
@@ -137,7 +141,7 @@ def picture_of(visit: Visit, stretch: Stretch, *, alerts: Sequence[Alert], shape
 def ticks_of(stretch: Stretch, *, look: Look, shape: Shape) -> list[Tick]:
     """Labels at whole hours or days of the reader's time zone, so far from the edges that they are not cut off."""
     minutes = round(shape.tick_h * 60)
-    edge = timedelta(seconds=shape.step_s * shape.length * EDGE)
+    edge = shape.length * EDGE
     begin, end = stretch.begin + edge, stretch.steps[-1].at - edge
     at = look.local(begin).replace(hour=0, minute=0, second=0, microsecond=0)
     found = []

@@ -179,7 +179,7 @@ async def test_a_point_of_the_chart_leads_to_the_documents_behind_it_and_one_is_
         await visit.go(f"/subjects/{SUBJECT}?span=7d")
         await page.locator(".chart .target").nth(5).click()
         await expect(page).to_have_url(re.compile(r"/documents\?subject="))
-        await expect(page.locator("tbody tr")).to_have_count(12)
+        await expect(page.locator("tbody tr")).to_have_count(36)
         await page.locator("tbody a").first.click()
         await page.get_by_role("radio", name="neutral").check()
         await page.get_by_role("button", name="Correct it").click()

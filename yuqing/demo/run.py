@@ -27,6 +27,7 @@ from opinion.records import ScoredDocument
 from opinion.settings import Feed, Settings, load_settings
 from opinion.tasks import end
 from opinion.telling_settings import SubscriptionSetting
+from opinion.token import ensure_token
 from yuqing.demo.day import COMPANIES, DAY_AT, OUTLETS, Item, bundled_day
 from yuqing.demo.report import checks, delay_s, latency_lines, render_alert, surge_line
 from yuqing.demo.server import Outside, Told
@@ -99,6 +100,7 @@ async def _play(stack: Stack, outside: Outside, items: Sequence[Item], *, speed:
     stack.settings = stack.settings.model_copy(update={"clock_starts_at": clock.starts_at, "clock_wall_at": clock.wall_at, "clock_speed": speed})
     outside.clock = clock
     await stack.start_processes()
+    echo(f"console, as long as the demo lasts: {stack.address('alert')} (sign in with {ensure_token(stack.settings, 'api')})")
     told = await _watch(stack, outside, clock, items=items, echo=echo)
     kafka, _ = stack.settings.require_servers()
     scored = [decode(value, ScoredDocument) for value in await read_all(kafka, stack.settings.names.scored)]

@@ -8,6 +8,8 @@
   const state = document.querySelector(".live");
   const REFRESH_MS = 60_000; // numbers age even where nothing happens
   const SETTLE_MS = 300; // several alerts at once are one refresh
+  const AGAIN_MS = 5_000;
+  let events = null;
   let waiting = 0;
   let refreshing = false;
 
@@ -100,7 +102,8 @@
   }
 
   function listen() {
-    const events = new EventSource(live); // the browser says which event it saw last when it comes back
+    if (events) return;
+    events = new EventSource(live); // the browser says which event it saw last when it comes back
     const soon = () => { clearTimeout(waiting); waiting = setTimeout(refresh, SETTLE_MS); };
     const tell = (on) => {
       state.dataset.state = on ? "on" : "off";
@@ -109,12 +112,25 @@
     events.addEventListener("open", () => tell(true));
     events.addEventListener("error", () => {
       tell(false);
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => { refresh(); listen(); }, 5_000);
+      if (events && events.readyState === EventSource.CLOSED) {
+        deafen();
+        setTimeout(() => { refresh(); listen(); }, AGAIN_MS);
+      }
     });
     events.addEventListener("alert", soon);
     events.addEventListener("reset", soon);
-    addEventListener("pagehide", () => events.close());
-    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  }
+
+  function deafen() {
+    events?.close();
+    events = null;
+  }
+
+  // A browser has six connections to a host: pages that nobody looks at leave theirs to the others, and look once a minute.
+  function seen() {
+    if (document.hidden) { deafen(); return; }
+    refresh();
+    listen();
   }
 
   // ---- keys ---------------------------------------------------------------------------------------------------------
@@ -173,7 +189,11 @@
       document.cookie = `yuqing_zone=${zone}; path=/; max-age=31536000; samesite=strict`;
       if (!still()) location.reload();
     }
-    listen();
-    setInterval(() => { if (document.visibilityState === "visible") refresh(); }, REFRESH_MS);
+    if (!document.hidden) listen();
+    document.addEventListener("visibilitychange", seen);
+    addEventListener("pagehide", deafen);
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+    setInterval(refresh, REFRESH_MS);
+    for (let tries = 1; tries <= 5; tries += 1) setTimeout(() => { if (document.querySelector("[data-again]")) refresh(); }, tries * AGAIN_MS);
   }
 })();
