@@ -47,13 +47,13 @@ async def unmute(form: Operated, alert_id: str) -> Response:
 @router.post("/alerts/{alert_id}/true")
 async def confirm(form: Operated, alert_id: str) -> Response:
     """Say that an alert was right."""
-    return await _judged(form, alert_id, FeedbackVerdict.TRUE)
+    return await _judged(form, alert_id, verdict=FeedbackVerdict.TRUE)
 
 
 @router.post("/alerts/{alert_id}/false")
 async def doubt(form: Operated, alert_id: str) -> Response:
     """Say that an alert was none."""
-    return await _judged(form, alert_id, FeedbackVerdict.FALSE)
+    return await _judged(form, alert_id, verdict=FeedbackVerdict.FALSE)
 
 
 @router.post("/subjects/{subject:path}/silence")
@@ -88,6 +88,6 @@ async def retry(form: Operated, delivery_id: str) -> Response:
     return form.done("retried", otherwise="/receivers")
 
 
-async def _judged(form: Operated, alert_id: str, verdict: FeedbackVerdict) -> Response:
+async def _judged(form: Operated, alert_id: str, *, verdict: FeedbackVerdict) -> Response:
     await feedback.give(form.visit.request, form.visit.caller, feedback.AlertFeedback(alert_id=alert_id, verdict=verdict, note=form.text("note")))
     return form.done("judged")

@@ -40,7 +40,7 @@ def place(*parts: str, **query: object) -> str:
     '/subjects/topic:M%26A%20%7C%20Investments?hours=24'
     """
     path = "/" + "/".join(quote(part, safe=":") for part in parts)
-    asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
+    asked = {name: value for name, value in query.items() if value not in (None, "")}
     return path + ("?" + urlencode(asked) if asked else "")
 
 

@@ -23,7 +23,7 @@ EXPLAINED_WITHIN_S = 0.3
 """A page waits so long for the words that decided; the script asks for it again where they are not there yet."""
 SHORT_CHARS = 280
 """A post of this length without a title is its own title."""
-TOPICS_SHOWN = 3
+TOPICS_SHOWN, LEAST_TOPIC = 3, 0.05
 
 
 def _none_if_empty(value: Any) -> Any:
@@ -72,7 +72,8 @@ async def show_document(visit: Visited, doc_id: str) -> Response:
         raise HTTPException(404, visit.words("no_document"))
     words = await _why(visit, found)
     document = found.document
-    topics = sorted(found.topics.items(), key=lambda item: -item[1])[:TOPICS_SHOWN]
+    likely = sorted(found.topics.items(), key=lambda item: -item[1])[:TOPICS_SHOWN]
+    topics = [likely[0], *(item for item in likely[1:] if item[1] >= LEAST_TOPIC)] if likely else []
     tellings = await visit.parts.archive.find(Wanted(story=found.story_id, limit=20)) if found.story_id else []
     return visit.page(
         "document.html", scored=found, title=marked(document.title, words), text=marked(document.text, words), words=words, topics=topics, sentiments=SENTIMENTS,

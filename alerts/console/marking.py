@@ -19,14 +19,14 @@ def marked(text: str, words: Iterable[str]) -> list[Run]:
     for word in filter(None, words):
         start = text.find(word)
         while start >= 0:
-            if _whole(text, start, start + len(word)):
+            if _whole(text, start=start, end=start + len(word)):
                 on[start : start + len(word)] = [True] * len(word)
             start = text.find(word, start + len(word))
     edges = [0, *(place for place in range(1, len(text)) if on[place] != on[place - 1]), len(text)]
     return [(text[begin:end], on[begin]) for begin, end in pairwise(edges) if end > begin]
 
 
-def _whole(text: str, start: int, end: int) -> bool:
+def _whole(text: str, *, start: int, end: int) -> bool:
     """Whether a piece is not the inside of a longer word; Chinese has no spaces between its words."""
     return not (_joins(text, start) or _joins(text, end))
 

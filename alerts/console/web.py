@@ -224,11 +224,11 @@ def _refused(request: Request, error: Exception) -> Response:
         status, detail = 422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     elif isinstance(error, ConfigError):
         status = 422
+    session = getattr(request.state, "session", None)
     if status >= 500:
         log.warning("a page could not be shown", path=request.url.path, error=detail)
+        detail = detail if session is not None else ""  # where our servers are is nobody else's business
     titles = {401: "sign_in_needed", 403: "not_allowed", 404: "not_found", 409: "does_not_fit", 422: "wrong_request", 429: "too_many", 503: "not_reachable"}
-    answer = render(
-        request, "error.html", look=look_at(request), status=status, session=getattr(request.state, "session", None), title=titles.get(status, "wrong_request"), detail=detail
-    )
+    answer = render(request, "error.html", look=look_at(request), status=status, session=session, title=titles.get(status, "wrong_request"), detail=detail)
     answer.headers.update(headers)
     return answer

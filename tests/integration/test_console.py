@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from alerts.api.access import Access
 from alerts.api.app import build_api
 from alerts.api.parts import Parts
+from alerts.console import now as now_page
 from alerts.history import history
 from opinion.explaining import Question
 from opinion.names import Names
 from opinion.records import AlertEvidence, AlertStatus, EntityMention, Lane, ScoredDocument, Severity
+from opinion.redis_client import connect
 from tests.support.api import TOKENS, api_parts
 from tests.support.console import BROWSER, HOSTILE, SUBJECT, csrf_of, fill, open_alert, past, send, sign_in
 from tests.support.receiver import Receiver
@@ -436,6 +438,23 @@ async def test_assets_are_kept_for_ever_under_their_own_address_and_asked_again_
         assert (await browser.get(path.partition("?")[0])).headers["cache-control"] == "no-cache"
     assert (await browser.get("/static/..%2fwords.py")).status_code == 404
     assert (await browser.get("/static/words.py")).status_code == 404
+
+
+async def test_without_redis_a_page_says_so_and_strangers_are_not_told_where_it_is(parts: Parts) -> None:
+    away = connect("redis://127.0.0.1:1")
+    async with browser_of(changed_parts(parts, redis=away)) as client:
+        answer = await client.get("/")
+    await away.aclose()
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "does not answer" in answer.text
+    assert "127.0.0.1" not in answer.text
+
+
+async def test_who_listens_is_asked_again_who_they_are(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(now_page, "LISTEN_S", -1.0)
+    await sign_in(browser)
+    answer = await browser.get("/live")
+    assert (answer.text, answer.headers["cache-control"]) == ("retry: 3000\n\n", "no-store")
 
 
 async def test_pages_take_their_part_of_what_a_token_may_ask(redis_url: str, names: Names, tmp_path: Path) -> None:
