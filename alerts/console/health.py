@@ -20,7 +20,7 @@ from opinion.metrics import SOURCE_STATES
 UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS = 120.0, 5
 """What was said of a source so long ago, and so many polls ago, is no news of it; as `yuqing status` has it."""
 LATE = timedelta(minutes=5)
-"""Windows that are complete only until then are worth a word."""
+"""Windows that are complete only until then are worth a word; in a replay, as long by the clock on the wall."""
 
 
 class Eyes(Struct, frozen=True):
@@ -105,7 +105,7 @@ async def eyes_of(parts: Parts, *, words: Words) -> Eyes:
     if standing is not None and standing.shifted:
         dim.append(words("dim_shifted"))
     at = instant_of(status.get("watermark"))
-    if not blind and at is not None and (late := parts.clock.now() - at) > LATE:
+    if not blind and at is not None and (late := parts.clock.now() - at) > LATE * parts.clock.speed:
         dim.append(words("dim_late", late=_length(late, words=words), behind=status.get("behind", 0)))
     return Eyes(blind, dim)
 
