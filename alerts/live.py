@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from opinion.bus import partitions_of
 from opinion.codec import encode
-from opinion.errors import ConfigError
+from opinion.errors import BusUnavailable, ConfigError
 from opinion.records import Op, ScoredDocument
 
 log = structlog.get_logger()
@@ -70,9 +71,10 @@ class Live:
         while True:
             consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="latest")
             try:
+                numbers = await partitions_of(kafka, topic)  # a consumer that follows nothing yet knows no topic
                 await consumer.start()
-                await self._follow(consumer, topic)
-            except (KafkaError, OSError) as error:
+                await self._follow(consumer, [TopicPartition(topic, number) for number in numbers])
+            except (KafkaError, OSError, BusUnavailable) as error:
                 log.warning("live alerts wait for Kafka", error=str(error))
                 await asyncio.sleep(RETRY_S)
             finally:
@@ -133,8 +135,7 @@ class Live:
         finally:
             self._listeners.discard(queue)
 
-    async def _follow(self, consumer: AIOKafkaConsumer, topic: str) -> None:
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    async def _follow(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         consumer.assign(partitions)
         ends, begins = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
         for partition in partitions:
