@@ -46,6 +46,8 @@ QUIET_H, PER_HOUR, SHARE = 24, 6, 0.2
 SURGE_DOCUMENTS, SURGE_S = 25, 5.0
 SURGE_EVERY_S = 6.0
 WARM_UP_S = 20.0
+TOGETHER_S = 0.1
+"""Documents of so long are published together: a page of a feed holds several."""
 POLL_S = 0.05
 PUBLISHERS = 12
 DRAIN_S = 15.0
@@ -135,15 +137,16 @@ async def _sees(worker: Process, *, port: int) -> bool:
 
 
 async def _publish(kafka: str, names: Names, *, per_s: float, surges: int) -> float:
-    """Publish the stream as a scraper does, each document fetched at that moment; the longest that this lay behind its plan, in seconds."""
-    producer, began_s, behind_s = Producer(kafka), time.monotonic(), 0.0
-    for place, planned in enumerate(stream(per_s=per_s, surges=surges)):
-        wait_s = began_s + place / per_s - time.monotonic()
+    """Publish the stream as a scraper does, a few documents together, fetched at that moment; the longest that this lay behind its plan, in seconds."""
+    producer, began_s, behind_s, left = Producer(kafka), time.monotonic(), 0.0, list(stream(per_s=per_s, surges=surges))
+    at_once = max(1, round(per_s * TOGETHER_S))
+    for start in range(0, len(left), at_once):
+        wait_s = began_s + start / per_s - time.monotonic()
         behind_s = max(behind_s, -wait_s)
         await asyncio.sleep(max(0.0, wait_s))
         now = datetime.now(UTC)
-        document = replace(planned, fetched_at=now, published_at=now - timedelta(seconds=2))
-        await producer.send_all(names.documents, [(document.doc_id.encode(), encode(document))])
+        fetched = [replace(planned, fetched_at=now, published_at=now - timedelta(seconds=2)) for planned in left[start : start + at_once]]
+        await producer.send_all(names.documents, [(document.doc_id.encode(), encode(document)) for document in fetched])
     await producer.stop()
     return behind_s
 
