@@ -80,7 +80,7 @@ class Receiver:
         try:
             await reader.readline()
             headers: dict[str, str] = {}
-            while line := (await reader.readline()).decode().strip():
+            while line := (await reader.readline()).decode("latin-1").strip():
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
             body = await reader.readexactly(int(headers["content-length"]))
@@ -94,8 +94,8 @@ class Receiver:
             await self._answer(
                 writer, f"HTTP/1.1 {answer.status} X\r\ncontent-length: {len(answer.body)}\r\nconnection: close\r\n{extra}\r\n".encode() + answer.body, answer.drip_s
             )
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the sender has given up
+        except (ConnectionError, asyncio.IncompleteReadError, KeyError):
+            pass  # the sender has given up, or speaks no HTTP
         finally:
             writer.close()
 
