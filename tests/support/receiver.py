@@ -12,6 +12,9 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+TLS = b"\x16"
+"""How a handshake begins."""
+
 
 @dataclass
 class Answer:
@@ -78,9 +81,12 @@ class Receiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if await reader.read(1) == TLS:
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
             await reader.readline()
             headers: dict[str, str] = {}
-            while line := (await reader.readline()).decode("latin-1").strip():
+            while line := (await reader.readline()).decode().strip():
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
             body = await reader.readexactly(int(headers["content-length"]))
@@ -94,8 +100,8 @@ class Receiver:
             await self._answer(
                 writer, f"HTTP/1.1 {answer.status} X\r\ncontent-length: {len(answer.body)}\r\nconnection: close\r\n{extra}\r\n".encode() + answer.body, answer.drip_s
             )
-        except (ConnectionError, asyncio.IncompleteReadError, KeyError):
-            pass  # the sender has given up, or speaks no HTTP
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the sender has given up
         finally:
             writer.close()
 
