@@ -40,6 +40,7 @@ class Telling:
         self._kafka = kafka
         self._notifier = notifier
         self._deliverer = deliverer
+        self._known: set[str] = set()  # runs of Redis that were heard of: behind some proxies there are several, and that is no restart
 
     async def run(self) -> None:
         """Tell until cancelled; unreachable servers are waited for."""
@@ -48,26 +49,24 @@ class Telling:
     async def _notify(self) -> None:
         while True:
             try:
-                server = await self._server()
+                self._known.add(await self._server())
                 await self._notifier.restore()
-                await together(
-                    [("announce", announce(self._kafka, self._names, enqueue=self._notifier.take)), ("groups", self._notifier.run()), ("redis-watch", self._watch(server))]
-                )
+                await together([("announce", announce(self._kafka, self._names, enqueue=self._notifier.take)), ("groups", self._notifier.run()), ("redis-watch", self._watch())])
             except _BeganAnew:
                 log.warning("Redis began anew: the last transitions are taken once more")
             except StoreUnavailable as error:
                 log.warning("deliveries wait for Redis", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def _watch(self, server: str) -> None:
-        """Raise when Redis is no longer this one."""
+    async def _watch(self) -> None:
+        """Raise when Redis is one that was not heard of before."""
         while True:
             await asyncio.sleep(RESTART_LOOK_S)
             try:
                 found = await self._server()
             except StoreUnavailable:
                 continue
-            if found != server:
+            if found not in self._known:
                 raise _BeganAnew
 
     async def _server(self) -> str:

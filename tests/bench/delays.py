@@ -8,6 +8,7 @@ Kafka (the record's own time), and when the receiver had the webhook.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from bisect import bisect_left
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 import httpx
 import msgspec
+import psutil
 from aiokafka import AIOKafkaConsumer
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -35,6 +37,7 @@ from tests.bench.deliveries import ALERT, READY_WITHIN_S, heard, is_ready, recei
 from tests.bench.processes import Process, running
 from tests.bench.report import say
 from tests.bench.stand import Stand
+from tests.bench.usage import Usage
 from tests.support.told_days import told
 from tests.support.workers import until
 from yuqing.up import read_metrics
@@ -46,6 +49,8 @@ QUIET_H, PER_HOUR, SHARE = 24, 6, 0.2
 SURGE_DOCUMENTS, SURGE_S = 25, 5.0
 SURGE_EVERY_S = 6.0
 WARM_UP_S = 20.0
+TOGETHER_S = 0.1
+"""Documents of so long are published together: a page of a feed holds several."""
 POLL_S = 0.05
 PUBLISHERS = 12
 DRAIN_S = 15.0
@@ -58,6 +63,26 @@ class _Labelled(msgspec.Struct):
     lang: str
     kind: str = "news"
     sentiment: str = ""
+
+
+class _Load:
+    """Cores that this benchmark uses, and all else on the machine, since this was made."""
+
+    def __init__(self) -> None:
+        self._usage, self._began_s, self._busy_s = Usage(os.getpid()), time.monotonic(), _busy_s()
+        self._own_s = sum(self._usage.cpu_s)
+
+    def cores(self) -> dict[str, float]:
+        """Both, up to now."""
+        length_s = time.monotonic() - self._began_s
+        self._usage.look()
+        own, all_cores = (sum(self._usage.cpu_s) - self._own_s) / length_s, (_busy_s() - self._busy_s) / length_s
+        return {"own_cores": round(own, 2), "others_cores": round(max(0.0, all_cores - own), 2)}
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
 def negative_rows() -> list[Row]:
@@ -106,13 +131,15 @@ async def measured(place: Stand, *, per_s: float, surges: int) -> dict[str, Any]
             await until(lambda: _sees(working, port=settings.api_port), within_s=READY_WITHIN_S)
             over = asyncio.Event()
             counting = asyncio.create_task(_stamps(place.redis, names, over=over))
+            load = _Load()
             behind_s = await _publish(kafka, names, per_s=per_s, surges=surges)
+            cores = load.cores()
             await asyncio.sleep(DRAIN_S)  # not every surge need become an alert: there is nothing to wait for
             over.set()
             stamps = await counting
             rows = await heard(address)
     return _figures(rows, await _scored_at(kafka, names), stamps=stamps, written=await _written(kafka, names)) | {
-        "documents_per_s": per_s, "surges": surges, "publisher_behind_s": round(behind_s, 2),
+        "documents_per_s": per_s, "surges": surges, "publisher_behind_s": round(behind_s, 2), **cores,
     }  # fmt: skip
 
 
@@ -135,15 +162,16 @@ async def _sees(worker: Process, *, port: int) -> bool:
 
 
 async def _publish(kafka: str, names: Names, *, per_s: float, surges: int) -> float:
-    """Publish the stream as a scraper does, each document fetched at that moment; the longest that this lay behind its plan, in seconds."""
-    producer, began_s, behind_s = Producer(kafka), time.monotonic(), 0.0
-    for place, planned in enumerate(stream(per_s=per_s, surges=surges)):
-        wait_s = began_s + place / per_s - time.monotonic()
+    """Publish the stream as a scraper does, a few documents together, fetched at that moment; the longest that this lay behind its plan, in seconds."""
+    producer, began_s, behind_s, left = Producer(kafka), time.monotonic(), 0.0, list(stream(per_s=per_s, surges=surges))
+    at_once = max(1, round(per_s * TOGETHER_S))
+    for start in range(0, len(left), at_once):
+        wait_s = began_s + start / per_s - time.monotonic()
         behind_s = max(behind_s, -wait_s)
         await asyncio.sleep(max(0.0, wait_s))
         now = datetime.now(UTC)
-        document = replace(planned, fetched_at=now, published_at=now - timedelta(seconds=2))
-        await producer.send_all(names.documents, [(document.doc_id.encode(), encode(document))])
+        fetched = [replace(planned, fetched_at=now, published_at=now - timedelta(seconds=2)) for planned in left[start : start + at_once]]
+        await producer.send_all(names.documents, [(document.doc_id.encode(), encode(document)) for document in fetched])
     await producer.stop()
     return behind_s
 

@@ -14,7 +14,7 @@ from opinion.settings import Feed, load_settings
 from opinion.windows import Applied, WindowStore
 from scrapers.source import Response, fitted
 from scrapers.sources import jetstream
-from tests.bench import sources_feeds
+from tests.bench import delays, deliveries, sources_feeds
 from tests.bench.corpus import documents
 from tests.bench.counting import counted
 from tests.bench.jetstream_posts import TAKEN, frame_of, posts
@@ -72,3 +72,25 @@ async def test_a_short_run_of_the_feeds_measures_polls_and_loses_nothing(kafka_a
     assert found["rss_mb_parser"] > 20
     assert found["rss_mb"] <= found["rss_mb_scraper"] + found["rss_mb_parser"] + 1
     assert 0 < found["cpu_cores_parser"] < found["cpu_cores"] < 2
+
+
+def test_surges_of_the_alerts_bench_come_one_after_another_on_companies_of_their_own() -> None:
+    made = list(delays.stream(per_s=20, surges=3))
+    assert len(made) == (delays.WARM_UP_S + 3 * delays.SURGE_EVERY_S) * 20
+    assert len({document.doc_id for document in made}) == len(made)
+    tagged = [(place, document.symbols[0]) for place, document in enumerate(made) if document.symbols]
+    assert [symbol for _, symbol in tagged] == sorted(symbol for _, symbol in tagged)
+    assert {symbol: sum(other == symbol for _, other in tagged) for _, symbol in tagged} == dict.fromkeys(("XBEN:S000", "XBEN:S001", "XBEN:S002"), delays.SURGE_DOCUMENTS)
+    assert tagged[0][0] >= delays.WARM_UP_S * 20
+
+
+@pytest.mark.integration
+async def test_receivers_of_the_alerts_bench_are_told_beside_others_that_hang(kafka_address: str, redis_url: str, tmp_path: Path) -> None:
+    redis = connect(redis_url)
+    settings = load_settings({"YUQING_KAFKA": kafka_address, "YUQING_REDIS": redis_url, "YUQING_DATA_DIR": str(tmp_path)})
+    found = await deliveries.measured(Stand(tmp_path, settings, redis, {}), endpoints=40, hanging=20, per_min=600, minutes=0.1)
+    assert found["delivered"] == 60
+    assert found["heard_by_hanging"] > 0
+    assert 0 < found["healthy_p50_s"] <= found["healthy_p95_s"] <= found["healthy_longest_s"]
+    assert found["rss_mb"] < 250
+    await redis.aclose()

@@ -1,93 +1,29 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from msgspec.structs import replace
-from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 
 from alerts.breaker import OPEN_S, OPENS_AFTER
-from alerts.channels.channel import Sender, all_channels
-from alerts.deliver import FAILING, SCHEDULE_S, Deliverer
-from alerts.delivery_queue import DeliveryQueue
+from alerts.deliver import FAILING, SCHEDULE_S
 from alerts.endpoint import FEW_AT_ONCE
-from alerts.notifier import Notifier
-from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
-from alerts.subscriptions import Match, Subscription, SubscriptionStore, new_key, rotated
-from opinion.addresses import GuardedTransport
+from alerts.subscriptions import Match, new_key, rotated
 from opinion.clock import ManualClock
-from opinion.metrics import AlerterMetrics
 from opinion.names import Names
-from opinion.records import Alert, AlertStatus, DeliveryOutcome
+from opinion.records import AlertStatus, DeliveryOutcome
 from opinion.redis_client import connect
 from opinion.tasks import end
+from tests.support.delivery_desk import Desk
 from tests.support.receiver import Answer, Receiver
-from tests.support.records import NOON, alert
+from tests.support.records import alert
 from tests.support.workers import until
 
 pytestmark = pytest.mark.integration
-
-
-class Desk:
-    """A deliverer on real Redis with a clock of its own."""
-
-    def __init__(self, redis: Redis, names: Names, client: httpx.AsyncClient) -> None:
-        self.leading = True
-        self.clock = ManualClock(NOON)
-        self.queue = DeliveryQueue(redis, names, clock=self.clock)
-        self.subscriptions = SubscriptionStore(redis, names)
-        self.metrics = AlerterMetrics(CollectorRegistry())
-        self.notifier = Notifier(
-            redis, names, queue=self.queue, subscriptions=self.subscriptions, silences=SilenceStore(redis, names, clock=self.clock), inhibitions=[], clock=self.clock
-        )
-        self.deliverer = Deliverer(
-            self.queue,
-            self.subscriptions,
-            sender=Sender(client, allow_private=True),
-            clock=self.clock,
-            metrics=self.metrics,
-            leading=lambda: self.leading,
-            on_disabled=self.notifier.tell_disabled,
-            jitter=lambda: 0.0,
-            seconds=lambda: self.clock.now().timestamp(),
-        )
-        self.key = new_key()
-
-    async def subscribe(self, url: str, name: str = "desk", **fields: Any) -> Subscription:
-        subscription = Subscription(id=f"sub_{name}", name=name, url=url, keys=[self.key], **fields)
-        await self.subscriptions.put(subscription)
-        return subscription
-
-    async def tell(self, told: Alert) -> list[str]:
-        """Ids of the deliveries that a transition adds, by when they were made."""
-        before = {item.delivery_id for item in (await self.queue.page(limit=500)).deliveries}
-        await self.notifier.take(told)
-        return [item.delivery_id for item in (await self.queue.page(limit=500)).deliveries if item.delivery_id not in before]
-
-    async def work(self, *, seconds: float = 0.0) -> None:
-        """One look and what comes of it, after so long."""
-        self.clock.advance(timedelta(seconds=seconds))
-        await self.deliverer.send_due()
-        await self.deliverer.settle_running()
-
-    async def outcome(self, delivery_id: str) -> tuple[DeliveryOutcome | None, int, str]:
-        """Outcome, tries and detail of a delivery."""
-        found = await self.queue.get(delivery_id)
-        assert found is not None
-        return found.outcome, found.attempts, found.detail
-
-    def counted(self, outcome: DeliveryOutcome) -> float:
-        """How many tries ended so."""
-        return float(self.metrics.deliveries.labels("webhook", outcome.value)._value.get())
 
 
 @pytest.fixture
@@ -168,17 +104,6 @@ async def test_last_try_is_kept_and_can_be_replayed_by_hand(desk: Desk) -> None:
     assert (await desk.outcome(delivery_id))[:2] == (DeliveryOutcome.DELIVERED, 1)
 
 
-async def test_unreachable_receiver_names_only_its_host(desk: Desk) -> None:
-    await desk.subscribe("http://127.0.0.1:9/hook/secret-path?token=hush")
-    (delivery_id,) = await desk.tell(alert())
-    await desk.work()
-    found = await desk.queue.get(delivery_id)
-    assert found is not None
-    assert found.outcome == DeliveryOutcome.UNAVAILABLE
-    assert "hush" not in found.detail
-    assert "secret-path" not in found.detail
-
-
 async def test_while_a_key_is_rotated_both_verify(desk: Desk) -> None:
     async with Receiver() as receiver:
         held = await desk.subscribe(receiver.url)
@@ -218,17 +143,6 @@ async def test_retry_after_pauses_the_endpoint_and_a_pause_is_no_try(desk: Desk)
     assert len(receiver.received) == 3
 
 
-@pytest.mark.parametrize("said", ["soon", "-5", "1e9", "Sun, 32 Foo 2026", "9" * 400, ""])
-async def test_retry_after_that_cannot_be_read_leaves_the_schedule(desk: Desk, said: str) -> None:
-    async with Receiver(Answer(429, {"retry-after": said})) as receiver:
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.RATE_LIMITED
-        await desk.work(seconds=SCHEDULE_S[1] if len(said) < 400 else 86_400)
-        assert len(receiver.received) == 2
-
-
 async def test_rate_of_a_subscription_is_held_and_its_waits_are_no_tries(desk: Desk) -> None:
     async with Receiver() as receiver:
         await desk.subscribe(receiver.url, rate_per_min=2)
@@ -255,18 +169,6 @@ async def test_an_open_breaker_makes_no_tries_and_one_probe_closes_it(desk: Desk
         while await desk.deliverer.send_due():
             await desk.deliverer.settle_running()
         assert {item.outcome for item in (await desk.queue.page()).deliveries} == {DeliveryOutcome.DELIVERED}
-
-
-async def test_receiver_can_stop_one_message_and_goes_on_to_be_told(desk: Desk) -> None:
-    async with Receiver(Answer(404, {"webhook-delivery": "abort-message"})) as receiver:
-        held = await desk.subscribe(receiver.url.replace("127.0.0.1", "localhost").replace("/hook", "/answers/410"))
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.GONE
-        await desk.tell(alert(2))
-        await desk.work()
-        assert [item.sequence for item in receiver.received] == [1, 2]
-        assert await desk.subscriptions.get(held.id) == held
 
 
 async def test_days_of_nothing_but_failures_disable_and_a_success_between_does_not(desk: Desk) -> None:
@@ -331,78 +233,6 @@ async def test_who_is_disabled_by_hand_has_nothing_kept(desk: Desk) -> None:
     async with Receiver() as receiver:
         await desk.subscribe(receiver.url, enabled=False)
         assert await desk.tell(alert()) == []
-
-
-async def test_redirect_is_not_followed(desk: Desk) -> None:
-    async with Receiver() as target, Receiver(Answer(307, {"location": "http://169.254.169.254/latest"}), Answer(302, {"location": target.url})) as receiver:
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert await desk.outcome(delivery_id) == (DeliveryOutcome.REFUSED, 1, "127.0.0.1 answered 307")
-        await desk.work(seconds=SCHEDULE_S[1])
-        assert await desk.outcome(delivery_id) == (DeliveryOutcome.REFUSED, 2, "127.0.0.1 answered 302")
-        assert target.received == []
-
-
-async def test_private_address_is_refused_by_the_guard_and_named(redis_url: str, names: Names) -> None:
-    redis = connect(redis_url)
-    async with httpx.AsyncClient(transport=GuardedTransport(allow_private=False), trust_env=False) as client, Receiver() as receiver:
-        desk = Desk(redis, names, client)
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.ADDRESS_REFUSED
-        assert (desk.counted(DeliveryOutcome.ADDRESS_REFUSED), receiver.received) == (1, [])
-    await redis.aclose()
-
-
-async def test_long_answer_is_not_read(desk: Desk) -> None:
-    async with Receiver(Answer(200, body=b"x" * 10_000_000)) as receiver:
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert (await desk.outcome(delivery_id))[0] == DeliveryOutcome.DELIVERED
-        assert receiver.taken_bytes < 8_000_000  # what the buffers of two sockets hold, not all of it
-
-
-async def test_answer_that_comes_byte_by_byte_is_cut_off(desk: Desk) -> None:
-    desk.deliverer._sender = replace(desk.deliverer._sender, timeout_s=0.3)
-    async with Receiver(Answer(200, drip_s=0.05)) as receiver:
-        await desk.subscribe(receiver.url)
-        (delivery_id,) = await desk.tell(alert())
-        await desk.work()
-        assert await desk.outcome(delivery_id) == (DeliveryOutcome.UNAVAILABLE, 1, "the receiver did not answer within 0.3 s")
-        assert desk.counted(DeliveryOutcome.UNAVAILABLE) == 1
-
-
-async def test_untrusted_certificate_and_no_tls_at_all_are_told_apart_and_retried(desk: Desk) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(Path(__file__).parents[1] / "data" / "tls" / "self-signed.pem")
-    async with Receiver(tls=tls) as untrusted, Receiver() as plain:
-        await desk.subscribe(untrusted.url, "untrusted")
-        await desk.subscribe(plain.url.replace("http:", "https:"), "plain")
-        await desk.tell(alert())
-        await desk.work()
-        said = {item.subscription_id: (item.outcome, item.attempts, item.detail) for item in (await desk.queue.page()).deliveries}
-    assert said["sub_untrusted"] == (DeliveryOutcome.UNAVAILABLE, 1, "127.0.0.1 did not answer: its certificate is not accepted, self-signed certificate")
-    assert said["sub_plain"][:2] == (DeliveryOutcome.UNAVAILABLE, 1)
-    assert said["sub_plain"][2].startswith("127.0.0.1 did not answer: no TLS connection, ")
-    assert (untrusted.received, plain.received) == ([], [])
-
-
-async def test_fault_of_a_channel_loses_no_message_and_stops_nothing(desk: Desk) -> None:
-    async with Receiver() as receiver:
-        await desk.subscribe(receiver.url, "odd", options={"x": "y"})
-        held = await desk.subscribe(receiver.url)
-        ids = await desk.tell(alert())
-        await desk.subscriptions.change("sub_odd", lambda found: replace(found, channel="carrier-pigeon"))
-        await desk.work()
-        outcomes = {await desk.outcome(item) for item in ids}
-        assert (DeliveryOutcome.UNEXPECTED, 1, "unknown channel 'carrier-pigeon'; known: " + ", ".join(all_channels())) in outcomes
-        assert len(receiver.received) == 1
-        await desk.subscriptions.change("sub_odd", lambda found: replace(found, channel=held.channel))
-        await desk.work(seconds=SCHEDULE_S[1])
-        assert len(receiver.received) == 2
 
 
 async def test_who_does_not_lead_sends_nothing(desk: Desk) -> None:

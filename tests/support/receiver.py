@@ -13,7 +13,7 @@ from typing import Any, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 TLS = b"\x16"
-"""What a sender that wants an encrypted connection begins with; a line break is in it always, a second one sometimes."""
+"""How a handshake begins."""
 
 
 @dataclass
@@ -81,8 +81,10 @@ class Receiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if (await reader.readline()).startswith(TLS):
+            if await reader.read(1) == TLS:
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 return
+            await reader.readline()
             headers: dict[str, str] = {}
             while line := (await reader.readline()).decode().strip():
                 name, _, value = line.partition(":")
