@@ -153,7 +153,7 @@ class Alerter:
             self._archive.close()
 
     async def _prepare(self) -> None:
-        await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
+        await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication, retention=self._settings.retention)
         while True:
             try:
                 await self._subscriptions.put_configured(self._configured)
