@@ -19,17 +19,20 @@ from alerts.channels.channel import Sender, all_channels
 from alerts.deliver import FAILING, SCHEDULE_S, Deliverer
 from alerts.delivery_queue import DeliveryQueue
 from alerts.endpoint import FEW_AT_ONCE
+from alerts.erasing import ERASED_TITLE
 from alerts.notifier import Notifier
 from alerts.silence_store import SilenceStore
 from alerts.store import AlertStore
 from alerts.subscriptions import Match, Subscription, SubscriptionStore, new_key, rotated
 from opinion.addresses import GuardedTransport
 from opinion.clock import ManualClock
+from opinion.erased import ErasedIds
 from opinion.metrics import AlerterMetrics
 from opinion.names import Names
 from opinion.records import Alert, AlertStatus, DeliveryOutcome
 from opinion.redis_client import connect
 from opinion.tasks import end
+from tests.support.notices import evidence
 from tests.support.receiver import Answer, Receiver
 from tests.support.records import NOON, alert
 from tests.support.workers import until
@@ -177,6 +180,42 @@ async def test_unreachable_receiver_names_only_its_host(desk: Desk) -> None:
     assert found.outcome == DeliveryOutcome.UNAVAILABLE
     assert "hush" not in found.detail
     assert "secret-path" not in found.detail
+
+
+async def test_a_message_that_waits_does_not_quote_what_was_erased_meanwhile(desk: Desk, redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    erased = ErasedIds(redis, names)
+    async with Receiver(Answer(500), Answer(500)) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert(evidence=[evidence(1), evidence(2)]))
+        await desk.work()
+        await erased.add([evidence(9).doc_id])
+        await desk.work(seconds=SCHEDULE_S[1])
+        await erased.add([evidence(2).doc_id])
+        await desk.work(seconds=SCHEDULE_S[2])
+        assert await desk.queue.retry(delivery_id)
+        await desk.work()
+    bodies = [item.body for item in receiver.received]
+    assert [item.headers["webhook-id"] for item in receiver.received] == [delivery_id] * 4
+    assert b"product 1" in bodies[0]
+    assert bodies[1] == bodies[0]
+    assert b"product" not in bodies[2]
+    assert bodies[3] == bodies[2]
+    assert await desk.queue.body(delivery_id) == bodies[2]
+    assert await desk.queue.body("msg_other") == b""
+    await redis.aclose()
+
+
+async def test_a_message_made_after_an_erasure_quotes_the_rest(desk: Desk, redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    await ErasedIds(redis, names).add([evidence(1).doc_id])
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url)
+        await desk.tell(alert(evidence=[evidence(1), evidence(2)]))
+        await desk.work()
+    (body,) = [item.body for item in receiver.received]
+    assert (b"product 1" in body, b"news.example/1" in body, ERASED_TITLE.encode() in body, b"product 2" in body) == (False, False, True, True)
+    await redis.aclose()
 
 
 async def test_while_a_key_is_rotated_both_verify(desk: Desk) -> None:
