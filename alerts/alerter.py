@@ -153,7 +153,7 @@ class Alerter:
             self._archive.close()
 
     async def _prepare(self) -> None:
-        await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication)
+        await wait_for_topics(self._kafka, self._settings.names, partitions=self._settings.partitions, replication=self._settings.replication, retention=self._settings.retention)
         while True:
             try:
                 await self._subscriptions.put_configured(self._configured)
@@ -192,7 +192,7 @@ class Alerter:
 
     def _filling(self) -> Filling:
         settings = self._settings
-        return Filling(self._kafka, settings.names.scored, partitions=settings.partitions, archive=self._archive, clock=settings.clock(), heard=self._live.heard)
+        return Filling(self._kafka, settings.names.scored, archive=self._archive, clock=settings.clock(), heard=self._live.heard)
 
     def _server(self) -> uvicorn.Server:
         settings, wall = self._settings, SystemClock()

@@ -176,11 +176,11 @@ class Archive:
 def _put(database: sqlite3.Connection, scored: ScoredDocument, *, keep: timedelta) -> None:
     document = scored.document
     known = database.execute("SELECT row, version, scored IS NULL FROM documents WHERE doc_id = ?", (document.doc_id,)).fetchone()
-    if known is not None and (known[2] or known[1] > document.version):
-        return  # erased for good, or an older version that was sent again
+    erased = document.op is Op.DELETE
+    if known is not None and (known[2] or (known[1] > document.version and not erased)):
+        return  # erased for good, or an older version that was sent again; who erases need not know the version
     if known is not None:
         _remove(database, [known[0]])
-    erased = document.op is Op.DELETE
     days = document.extra.get("retention_days")
     kept = min(keep, timedelta(days=days)) if isinstance(days, int) else keep
     if len(document.text) > MOST_TEXT_CHARS:

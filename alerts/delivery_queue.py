@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from alerts.channels.channel import TIMEOUT_S
+from alerts.plain import Plain, PlainBodies
 from opinion.clock import Clock, epoch_ms
 from opinion.codec import decode, encode
 from opinion.errors import RecordError, StoreUnavailable
@@ -41,7 +42,7 @@ class Claimed(NamedTuple):
     """A delivery that its claimant alone may try, until the lease ends."""
 
     delivery: Delivery
-    body: bytes  # the same on every try
+    body: bytes  # the same on every try, unless it quotes what was erased meanwhile
     claim: str
 
 
@@ -69,12 +70,15 @@ class DeliveryQueue:
         self._lease_ms = int(lease_s * 1000)
         self._script = redis.register_script(_SCRIPT)
         self._endpoints = names.delivery_base + "endpoints"
+        self._plains = PlainBodies(redis, names)
 
-    async def add(self, delivery: Delivery, body: bytes, *, keep: timedelta = KEEP) -> bool:
-        """Queue a delivery with its body; False where it was queued before."""
+    async def add(self, delivery: Delivery, body: bytes, *, keep: timedelta = KEEP, plain: Plain | None = None) -> bool:
+        """Queue a delivery with its body, and with what is sent in its place should that quote what was erased; False where it was queued before."""
         made_ms = epoch_ms(delivery.created_at)
         alerts = " ".join(delivery.alert_ids or [delivery.alert_id])
         fields = (delivery.delivery_id, delivery.subscription_id, delivery.line, made_ms, made_ms + int(keep.total_seconds() * 1000), encode(delivery), body, alerts)
+        if plain is not None:
+            await self._plains.keep(delivery.delivery_id, plain, keep=keep)
         return bool(await self._run("add", *fields))
 
     async def ready(self, *, most: int) -> list[str]:
@@ -108,7 +112,8 @@ class DeliveryQueue:
                 found.append(Claimed(decode(record, Delivery), body, claim))
             except RecordError as error:  # of a newer version: its lease brings it back to who can read it
                 log.warning("a delivery cannot be read and waits", reason=error.reason.value, error=str(error))
-        return found
+        sent = await self._plains.sent({item.delivery.delivery_id: item.body for item in found})
+        return [item._replace(body=sent[item.delivery.delivery_id]) for item in found]
 
     async def update(self, claimed: Claimed, delivery: Delivery) -> bool:
         """Keep what a try changed; settled deliveries leave the queue. False where the lease had ended and another claimed it: nothing is changed."""
@@ -129,9 +134,10 @@ class DeliveryQueue:
     async def body(self, delivery_id: str) -> bytes:
         """The bytes that are sent; none where there is no such delivery."""
         try:
-            return cast("bytes | None", await self._redis.hget(self._names.delivery(delivery_id), "body")) or b""
+            body = cast("bytes | None", await self._redis.hget(self._names.delivery(delivery_id), "body"))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give a delivery's body: {error}") from error
+        return (await self._plains.sent({delivery_id: body}))[delivery_id] if body else b""
 
     async def waiting(self) -> tuple[int, float]:
         """How many are not settled, and the age of the oldest in seconds."""

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from alerts.archive import Archive
+from opinion.bus import partitions_of
 from opinion.clock import Clock
 from opinion.codec import decode
 from opinion.errors import RecordError, YuqingError
@@ -33,10 +34,9 @@ class Filling:
     run() until cancelled: assigned ──▶ read ──▶ put, offsets with it ──▶ told to whoever listens
     """
 
-    def __init__(self, kafka: str, topic: str, *, partitions: int, archive: Archive, clock: Clock, heard: Heard) -> None:
+    def __init__(self, kafka: str, topic: str, *, archive: Archive, clock: Clock, heard: Heard) -> None:
         self._kafka = kafka
         self._topic = topic
-        self._partitions = partitions
         self._archive = archive
         self._clock = clock
         self._heard = heard
@@ -48,8 +48,9 @@ class Filling:
             consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="earliest")
             try:
                 stands = await self._archive.open()
+                numbers = await partitions_of(self._kafka, self._topic)  # a consumer that follows nothing yet knows no topic
                 await consumer.start()
-                partitions = [TopicPartition(self._topic, number) for number in sorted(consumer.partitions_for_topic(self._topic) or range(self._partitions))]
+                partitions = [TopicPartition(self._topic, number) for number in numbers]
                 consumer.assign(partitions)
                 for partition in partitions:
                     if partition.partition in stands:

@@ -19,15 +19,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from alerts.channels.channel import find_channel
-from alerts.delivery_queue import DeliveryQueue
+from alerts.delivery_queue import KEEP, DeliveryQueue
+from alerts.erasing import without_erased
 from alerts.notify.groups import Group, Notice, NoticeReason, Timing, added, group_key, is_due, looked_at, postponed
 from alerts.notify.labels import labels_of
 from alerts.notify.quiet import quiet_until
 from alerts.notify.silences import Inhibition, inhibiting, silencing
+from alerts.plain import plain_of
 from alerts.rank_store import RankStore
 from alerts.silence_store import SilenceStore
 from alerts.subscriptions import Subscription, SubscriptionStore, matches
 from opinion.clock import Clock
+from opinion.erased import ErasedIds
 from opinion.errors import ConfigError, StoreUnavailable
 from opinion.names import Names, delivery_id_of, digest
 from opinion.records import Alert, AlertStatus, Delivery
@@ -67,6 +70,7 @@ class Notifier:
         self._leading = leading
         self._sleep = sleep
         self._ranks = RankStore(redis, names)
+        self._erased = ErasedIds(redis, names)
         self._groups: dict[str, Group] = {}
         self._holder: dict[tuple[str, str], str] = {}  # subscription and alert -> key of the group that holds it
         self._firing: dict[str, Alert] = {}  # every alert that is on, told or not: it may inhibit others
@@ -235,10 +239,12 @@ class Notifier:
                 for alert in notice.alerts
                 if not repeated or alert.acknowledged_by is None
             ]
-        for plain, delivery_id in notices:
-            one = replace(plain, alerts=[await self._ranks.ranked(alert, subscription.id) for alert in plain.alerts])
-            kept = {"keep": RESENT_KEPT} if repeated and channel.resend is not None else {}
-            await self._queue.add(self._delivery(one, subscription, delivery_id), channel.render(one, subscription), **kept)
+        for unranked, delivery_id in notices:
+            alerts = await without_erased(unranked.alerts, self._erased)
+            one = replace(unranked, alerts=[await self._ranks.ranked(alert, subscription.id) for alert in alerts])
+            keep = RESENT_KEPT if repeated and channel.resend is not None else KEEP
+            plain = plain_of(one, subscription, channel=channel)
+            await self._queue.add(self._delivery(one, subscription, delivery_id), channel.render(one, subscription), keep=keep, plain=plain)
 
     def _delivery(self, notice: Notice, subscription: Subscription, delivery_id: str) -> Delivery:
         first = notice.alerts[0] if notice.alerts else None

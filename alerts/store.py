@@ -11,8 +11,10 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from alerts.erasing import without_erased
 from opinion.clock import epoch_ms
 from opinion.codec import decode, encode
+from opinion.erased import ErasedIds
 from opinion.errors import StoreUnavailable
 from opinion.names import Names
 from opinion.records import Alert, Marks
@@ -55,7 +57,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class AlertStore:
-    """The newest transition of every alert.
+    """The newest transition of every alert, read without what is erased by now.
 
     Errors of every method:
         StoreUnavailable: Redis does not answer (retryable).
@@ -64,6 +66,7 @@ class AlertStore:
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
         self._names = names
+        self._erased = ErasedIds(redis, names)
 
     async def save(self, alert: Alert) -> None:
         """Keep a transition, unless a newer one is kept."""
@@ -78,13 +81,18 @@ class AlertStore:
 
     async def get(self, alert_id: str) -> Alert | None:
         """The newest transition of an alert."""
-        try:
-            value, marks = cast("list[bytes | None]", await self._redis.hmget(self._names.alert(alert_id), ["alert", "marks"]))
-        except RedisError as error:
-            raise StoreUnavailable(f"Redis did not give an alert: {error}") from error
-        if value is None:
-            return None
-        return _marks.decode(marks or b"{}").on(decode(value, Alert))
+        (found,) = await self._get_all([alert_id])
+        return found
+
+    async def shown(self, data: bytes) -> bytes:
+        """A transition out of the log without what is erased by now.
+
+        Errors:
+            RecordError: it cannot be read, so nothing says what it quotes.
+        """
+        alert = decode(data, Alert)
+        (shown,) = await without_erased([alert], self._erased)
+        return data if shown is alert else encode(shown)
 
     async def marks(self, alert_id: str) -> Marks:
         """What people left on an alert."""
@@ -132,4 +140,6 @@ class AlertStore:
                 rows = cast("list[list[bytes | None]]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give alerts: {error}") from error
-        return [None if value is None else _marks.decode(marks or b"{}").on(decode(value, Alert)) for value, marks in rows]
+        held = {alert_id: _marks.decode(marks or b"{}").on(decode(value, Alert)) for alert_id, (value, marks) in zip(alert_ids, rows, strict=True) if value is not None}
+        shown = dict(zip(held, await without_erased(list(held.values()), self._erased), strict=True))
+        return [shown.get(alert_id) for alert_id in alert_ids]

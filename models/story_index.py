@@ -61,6 +61,14 @@ class EventIndex(Protocol):
         """
         ...
 
+    async def forget(self, doc_ids: Sequence[str]) -> None:
+        """Drop what was kept of documents: embedding, figures, names. Their digests stay under their traits, and events keep their ids, for the two days.
+
+        Errors:
+            StoreUnavailable: the store does not answer (retryable).
+        """
+        ...
+
 
 class _Filed(Struct, frozen=True, array_like=True):
     """A document as the index keeps it."""
@@ -98,6 +106,10 @@ class _Shelf(Protocol):
         """Write one after the other; the values that hold then."""
         ...
 
+    async def drop(self, parts: Sequence[str]) -> None:
+        """Let those parts hold nothing."""
+        ...
+
 
 class _Index:
     """Everything but where it is kept."""
@@ -109,14 +121,19 @@ class _Index:
         """See EventIndex."""
         batch: dict[str, EventTelling] = {}
         for telling in tellings:
-            batch.setdefault(f"d:{digest(telling[0])}", EventTelling(*telling))
+            batch.setdefault(_document(telling[0]), EventTelling(*telling))
         held = await self._look([*batch, *(_story(telling) for telling in batch.values())])
         answers = {part: _filed(held[part].value).event_id for part in batch if part in held}
         fresh = {part: telling for part, telling in batch.items() if part not in held}
         if fresh:
             traits = {part: traits_of(telling.signature) for part, telling in fresh.items()}
             answers |= await self._kept(fresh, traits, await self._decided(fresh, traits, held))
-        return [answers[f"d:{digest(telling[0])}"] for telling in tellings]
+        return [answers[_document(telling[0])] for telling in tellings]
+
+    async def forget(self, doc_ids: Sequence[str]) -> None:
+        """See EventIndex."""
+        if doc_ids:
+            await self._shelf.drop([_document(doc_id) for doc_id in doc_ids])
 
     async def _kept(self, fresh: Mapping[str, EventTelling], traits: Mapping[str, Traits], decided: Mapping[str, str]) -> dict[str, str]:
         """The events that hold once these are written: another worker may have been first."""
@@ -152,6 +169,10 @@ class _Index:
         found = {part: _most_shared([_documents(marks[f"b:{trait}"].value) for trait in traits if f"b:{trait}" in marks]) for part, traits in probes.items()}
         filed = {other: _filed(held.value) for other, held in (await self._look([other for others in found.values() for other in others])).items()}
         return {part: [filed[other] for other in others if other in filed] for part, others in found.items()}
+
+
+def _document(doc_id: str) -> str:
+    return f"d:{digest(doc_id)}"
 
 
 def _story(telling: EventTelling) -> str:
@@ -202,6 +223,10 @@ class _MemoryShelf:
             self._held = {part: held for part, held in self._held.items() if held.at_ms + MEMORY_MS >= self._newest_ms}
         return answer
 
+    async def drop(self, parts: Sequence[str]) -> None:
+        for part in parts:
+            self._held.pop(part, None)
+
 
 def _written(entry: _Entry, held: _Held | None) -> _Held:
     """What a part holds after an entry; models/story_index.lua does the same."""
@@ -240,6 +265,15 @@ class _RedisShelf:
         answers = await self._evaluate("write", {bucket: [value for index in indexes for value in entries[index]] for bucket, indexes in buckets.items()})
         values = {index: value for bucket, indexes in buckets.items() for index, value in zip(indexes, answers[bucket], strict=True)}
         return [values[index] or b"" for index in range(len(entries))]
+
+    async def drop(self, parts: Sequence[str]) -> None:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for part in parts:
+                    pipe.delete(self._names.event_bucket(part) + part)
+                await pipe.execute()
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not forget {len(parts)} documents of events: {error}") from error
 
     def _buckets(self, parts: Sequence[str]) -> dict[str, list[int]]:
         buckets: dict[str, list[int]] = defaultdict(list)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -22,10 +24,13 @@ BATCH_BYTES = 256 * 1024
 """Most that one batch of a partition holds, before compression; a longer record goes alone."""
 SEND_DEADLINE_S = 60.0
 """Longest one `send_all` tries before it says BusUnavailable; the caller retries or gives up."""
-RETENTION_MS = 8 * 24 * 3600 * 1000
-"""Kept as long as the windows are: 8 days."""
-DEAD_RETENTION_MS = 30 * 24 * 3600 * 1000
+RETENTION = timedelta(days=8)
+"""Kept as long as the windows are, where the settings say nothing else."""
+DEAD_RETENTION = timedelta(days=30)
 """Dead letters wait longer for someone to look."""
+RETENTION_KEY = "retention.ms"
+SET_ON_TOPIC = 1
+"""What Kafka calls a setting of one topic (KIP-226), and no default of the brokers."""
 
 READ_TIMEOUT_MS = 2000
 SERVER_RETRY_S = 2.0
@@ -180,12 +185,12 @@ def _batched(producer: AIOKafkaProducer, records: Sequence[Record], *, partition
     return batches
 
 
-async def wait_for_topics(kafka: str, names: Names, *, partitions: int, replication: int) -> None:
-    """Return when the topics exist; waits for Kafka, however long, and says so when the reason changes."""
+async def wait_for_topics(kafka: str, names: Names, *, partitions: int, replication: int, retention: timedelta | None = None) -> None:
+    """Return when the topics exist, and keep what they are told for as long as asked; waits for Kafka, however long, and says so when the reason changes."""
     said = ""
     while True:
         try:
-            await create_topics(kafka, names, partitions=partitions, replication=replication)
+            await create_topics(kafka, names, partitions=partitions, replication=replication, retention=retention)
         except BusUnavailable as error:
             if str(error) != said:
                 log.warning("waiting for Kafka", error=str(error))
@@ -195,8 +200,10 @@ async def wait_for_topics(kafka: str, names: Names, *, partitions: int, replicat
             return
 
 
-async def create_topics(kafka: str, names: Names, *, partitions: int, replication: int) -> None:
-    """Create the topics that are missing; existing ones are left as they are.
+async def create_topics(kafka: str, names: Names, *, partitions: int, replication: int, retention: timedelta | None = None) -> None:
+    """Create the topics that are missing. Existing ones are left as they are, except that they follow `retention` where it is given.
+
+    Dead letters have a term of their own.
 
     Errors:
         BusUnavailable: no broker answers, or it refused (retryable).
@@ -205,18 +212,21 @@ async def create_topics(kafka: str, names: Names, *, partitions: int, replicatio
     try:
         await admin.start()
         existing = set(await admin.list_topics())
+        terms = {topic: DEAD_RETENTION if topic == names.dead else retention or RETENTION for topic in names.topics}
         missing = [
             NewTopic(
                 name=topic,
                 num_partitions=partitions,
                 replication_factor=replication,
-                topic_configs={"max.message.bytes": str(MAX_RECORD_BYTES), "retention.ms": str(DEAD_RETENTION_MS if topic == names.dead else RETENTION_MS)},
+                topic_configs={"max.message.bytes": str(MAX_RECORD_BYTES), RETENTION_KEY: _ms(term)},
             )
-            for topic in names.topics
+            for topic, term in terms.items()
             if topic not in existing
         ]
         if missing:
             _raise_failures(await admin.create_topics(missing))
+        if retention is not None:
+            await _keep_for(admin, {topic: term for topic, term in terms.items() if topic in existing})
     except TopicAlreadyExistsError:
         pass
     except (KafkaError, OSError) as error:
@@ -242,6 +252,25 @@ async def partitions_of(kafka: str, topic: str) -> list[int]:
     if not found["partitions"]:
         raise BusUnavailable(f"there is no topic {topic} at {kafka}")
     return sorted(partition["partition"] for partition in found["partitions"])
+
+
+async def _keep_for(admin: AIOKafkaAdminClient, terms: Mapping[str, timedelta]) -> None:
+    """Let topics keep what they are told for so long. What else was set on one by hand stays: the request that this client knows replaces all of it."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in terms]
+    changed = []
+    for answer in await admin.describe_configs(asked):
+        for _, _, _, topic, entries in answer.resources:
+            own = {name: value for name, value, _, source, *_ in entries if source == SET_ON_TOPIC}
+            if own.get(RETENTION_KEY) != _ms(terms[topic]):
+                changed.append(ConfigResource(ConfigResourceType.TOPIC, topic, own | {RETENTION_KEY: _ms(terms[topic])}))
+    for answer in await admin.alter_configs(changed) if changed else []:
+        for code, message, _, topic in answer.resources:
+            if code:
+                log.warning("a topic keeps its old retention", topic=topic, error=message or for_code(code).__name__)
+
+
+def _ms(term: timedelta) -> str:
+    return str(int(term.total_seconds() * 1000))
 
 
 def _why(what: str, kafka: str, error: Exception) -> str:

@@ -120,7 +120,9 @@ class WorkerMetrics:
         self.commit_duration = Histogram("yuqing_consumer_commit_duration_seconds", "Length of an acknowledgement to Kafka.", buckets=STEP_BUCKETS, registry=registry)
         self.rebalances = Counter("yuqing_consumer_rebalances", "Times that partitions were shared out anew among the workers.", registry=registry)
         self.window_script = Histogram("yuqing_window_script_duration_seconds", "Length of one pipeline of window scripts.", buckets=STEP_BUCKETS, registry=registry)
-        self.not_counted = Counter("yuqing_documents_not_counted", "Documents judged but left out of the windows, by reason.", ["reason"], registry=registry)
+        self.not_counted = Counter(
+            "yuqing_documents_not_counted", "Documents left out of the windows: stale, deleted by their source, or told again after that (erased).", ["reason"], registry=registry
+        )
         self.retries = Counter("yuqing_retries", "Batches tried again in place, by reason.", ["reason"], registry=registry)
         self.producer_rebuilds = Counter("yuqing_producer_rebuilds", "Times the Kafka producer was built anew after a fatal error.", registry=registry)
         self.model_info = Gauge("yuqing_model_info", "1 for the model in use.", ["model", "revision", "backend", "device"], registry=registry)
@@ -135,7 +137,7 @@ class WorkerMetrics:
             self.inference_duration.labels(step)
         for stage in ("scored", "counted"):
             self.document_age.labels(stage)
-        for reason_text in ("stale", "deleted"):
+        for reason_text in ("stale", "deleted", "erased"):
             self.not_counted.labels(reason_text)
         for reason in (Reason.STORE_UNAVAILABLE, Reason.BUS_UNAVAILABLE, Reason.INFERENCE, Reason.UNEXPECTED):
             self.retries.labels(reason.value)

@@ -90,6 +90,15 @@ class Names:
         """Sorted set of negative documents, by event time."""
         return self._subject(subject, "evidence")
 
+    def quoted(self, document: str) -> str:
+        """Hash of the subjects that a negative document, named by its digest, may be evidence on."""
+        return f"{self.prefix}quoted:{document}"
+
+    @property
+    def erased(self) -> str:
+        """Sorted set of what stands for the ids of erased documents, by when they were erased (server time, seconds)."""
+        return f"{self.prefix}erased"
+
     @property
     def changed(self) -> str:
         """Sorted set of subjects, by when their panes last changed (server time, microseconds)."""
@@ -208,6 +217,10 @@ class Names:
     def deliveries_about(self, alert_id: str) -> str:
         """Sorted set of the ids of the deliveries that tell of an alert, by when they were made."""
         return f"{self.delivery_base}about:{alert_id}"
+
+    def delivery_plain(self, delivery_id: str) -> str:
+        """Hash of the documents that the body of a delivery quotes, and of the body without them."""
+        return f"{self.delivery_base}plain:{delivery_id}"
 
     @property
     def leader(self) -> str:

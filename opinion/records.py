@@ -400,6 +400,7 @@ class AlertEvidence(Struct, frozen=True, kw_only=True):
     story_id: str = ""
     fetched_at: Instant | None = None
     kind: str = ""  # DocumentKind; empty of evidence kept by earlier versions
+    erased: bool = False  # deleted since: its title, address and words are gone
 
 
 class AlertLinks(Struct, frozen=True, kw_only=True):

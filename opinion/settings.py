@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ PREFIX = "YUQING_"
 CONFIG_VARIABLE = "YUQING_CONFIG"
 """Names the configuration file; without it `./yuqing.toml` is read where it exists."""
 
+LONGEST_KEPT = timedelta(days=30)
+"""Alerts, deliveries and dead letters; whatever else has a term of its own is dropped before."""
 ROUTED_LANGUAGES = ("en", "zh", "*")
 """Languages that may have a sentiment model of their own: those we tell apart, and all others."""
 
@@ -110,6 +112,13 @@ class Settings(Strict):
     namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
     partitions: int = Field(4, ge=1, le=512, description="Partitions of new topics: the number of workers that can share the work.")
     replication: int = Field(1, ge=1, le=5, description="Copies of new topics; 3 on a real cluster.")
+    retention_days: float | None = Field(
+        None,
+        ge=1,
+        le=3650,
+        description="Days for which Kafka keeps documents, judgements and alerts, those erased since among them: what can be replayed, and how long an outage may last."
+        " Existing topics follow it at the next start of any process; empty: 8 for new ones, and existing ones stay as they are.",
+    )
 
     model: Annotated[str, AfterValidator(at_home)] = Field(
         "default", description="`default` (the one promoted with `yuqing model promote`, else the built-in one) or a directory of the same form."
@@ -230,6 +239,16 @@ class Settings(Strict):
     def models_dir(self) -> Path:
         """Where unpacked models are cached."""
         return self.model_dir or self.data_dir / "models"
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long Kafka is to keep what it is told; None: nobody said."""
+        return None if self.retention_days is None else timedelta(days=self.retention_days)
+
+    @property
+    def erased_for(self) -> timedelta:
+        """How long the ids of erased documents are remembered: a day longer than anything is kept that could bring one back."""
+        return max(LONGEST_KEPT, timedelta(days=max(self.archive_days, self.retention_days or 0))) + timedelta(days=1)
 
     def clock(self) -> Clock:
         """The wall clock, or the scaled one of a replay."""

@@ -14,6 +14,7 @@ local WEEK_HOURS = 168
 local NUMBER_OF = {t = 0, n = 1} -- place of a field within its hour
 local KEEP_TOLD_S = 4 * 86400
 local KEEP_WINDOW_S = 2 * 86400 -- evidence and sketches: they are read of windows that end now, and the widest lasts a day
+local KEEP_EVIDENCE_MS = 4 * 86400000 -- by event time, of a subject that is talked about on and on; partitions that catch up are less apart
 local MOST_EVIDENCE = 400
 
 local base = KEYS[1]
@@ -23,6 +24,7 @@ local quarters = {} -- quarter -> pane field -> what to add: written at the end,
 local hours = {} -- week -> number within it -> what to add: written at the end, one command per week
 local told = {} -- keys of tellings written
 local sketches = {} -- key -> members to add
+local newest_ms = 0 -- event of this batch
 
 local function count_hour(event_ms, number, amount)
   local hour = math.floor(event_ms / 3600000)
@@ -121,6 +123,7 @@ for i = 1, #ARGV, 2 do
     if document[1] > fence then
       fence = document[1]
       applied = applied + 1
+      newest_ms = math.max(newest_ms, document[2])
       apply(unpack(document, 2))
     end
   end
@@ -155,6 +158,7 @@ if applied > 0 then
     redis.call('PFADD', key, unpack(members))
     redis.call('EXPIRE', key, KEEP_WINDOW_S)
   end
+  redis.call('ZREMRANGEBYSCORE', base .. 'evidence', '-inf', string.format('(%d', newest_ms - KEEP_EVIDENCE_MS))
   if redis.call('ZCARD', base .. 'evidence') > MOST_EVIDENCE then
     redis.call('ZREMRANGEBYRANK', base .. 'evidence', 0, -MOST_EVIDENCE - 1)
   end

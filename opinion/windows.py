@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,10 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from opinion.clock import epoch_ms, from_epoch_ms
+from opinion.erased import signs_of
 from opinion.errors import StoreUnavailable
 from opinion.events import telling_day
+from opinion.evidence import Quotes, evidence_of, note_quotes, quotes_of, take_out
 from opinion.names import Names, digest
 from opinion.records import AlertEvidence, Counts, DocumentKind, Pane, PaneKind, ScoredDocument
 from opinion.watermark import Mark
@@ -33,9 +35,6 @@ WEEKS_KEPT = 5
 """How long sums by the hour are kept; panes live nine days."""
 SUBJECTS_AT_ONCE = 500
 """Subjects read in one journey: more would hold too many answers in memory at a time."""
-EVIDENCE_TITLE_CHARS = 160
-NEGATIVE_EVIDENCE = 0.5
-"""A document is evidence when it is more likely negative than not."""
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 _COUNTS = Path(__file__).with_name("windows_counts.lua").read_text(encoding="utf-8")
@@ -106,31 +105,50 @@ class WindowStore:
         if not entries:
             return 0
         named = {f"entity:{mention.id}": mention.name for batch in batches.values() for item in batch for mention in item.scored.entities}
+        quotes = quotes_of(item.scored for batch in batches.values() for item in batch)
         try:
-            return await self._evaluate(entries, named)
+            new, back = await self._evaluate(entries, named, quotes)
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take the panes of {len(entries)} subjects: {error}") from error
+        await self.erase(back)
+        return new
 
-    async def _evaluate(self, entries: _Entries, named: Mapping[str, str]) -> int:
+    async def erase(self, doc_ids: Collection[str]) -> None:
+        """Take documents out of the evidence on every subject. Panes stay: they hold no text, and must not depend on what became of it."""
+        if not doc_ids:
+            return
+        try:
+            await take_out(self._redis, self._names, doc_ids)
+        except RedisError as error:
+            raise StoreUnavailable(f"Redis did not take {len(doc_ids)} documents out of the evidence: {error}") from error
+
+    async def _evaluate(self, entries: _Entries, named: Mapping[str, str], quotes: Quotes) -> tuple[int, list[str]]:
         if self._sha is None:
             self._sha = await self._redis.script_load(_SCRIPT)
         try:
-            return await self._pipeline(self._sha, entries, named)
+            return await self._pipeline(self._sha, entries, named, quotes)
         except NoScriptError:  # the server lost its script cache (a restart): load again; the fence keeps repeats exact
             self._sha = await self._redis.script_load(_SCRIPT)
-            return await self._pipeline(self._sha, entries, named)
+            return await self._pipeline(self._sha, entries, named, quotes)
 
-    async def _pipeline(self, sha: str, entries: _Entries, named: Mapping[str, str]) -> int:
-        """A script per subject, then the names, then the stamps: those last, so that who reads them finds the panes."""
+    async def _pipeline(self, sha: str, entries: _Entries, named: Mapping[str, str], quotes: Quotes) -> tuple[int, list[str]]:
+        """How many subject entries were new, and which of the quotes are of documents that were erased before: copies that came too late.
+
+        A script per subject, then the names, then the stamps: those last, so that who reads them finds the panes.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             for subject, partitions in entries.items():
                 arguments = [part for partition, rows in partitions.items() for part in (partition, _pack(rows))]
                 pipe.evalsha(sha, 1, self._names.subject_base(subject), *arguments)
             if named:
                 pipe.hset(self._names.subject_names, mapping=cast("dict[Any, Any]", named))
+            note_quotes(pipe, self._names, quotes)
             pipe.eval(_TOUCH, 1, self._names.changed, *entries)
-            answers = cast("list[int]", await pipe.execute())
-        return sum(answers[: len(entries)])
+            if quotes:
+                pipe.zmscore(self._names.erased, signs_of(quotes))
+            answers = await pipe.execute()
+        back = [doc_id for doc_id, at_s in zip(quotes, answers[-1], strict=True) if at_s is not None] if quotes else []
+        return sum(answers[: len(entries)]), back
 
     async def report(self, marks: Iterable[Mark]) -> None:
         """Write progress marks; a mark's event time never goes back."""
@@ -304,33 +322,13 @@ def _row(item: Applied) -> _Row:
         _publisher(document.publisher),
         (document.author_hash or "")[:16],
         digest(document.doc_id, chars=16),
-        _evidence_of(scored),
+        evidence_of(scored),
     )
 
 
 @lru_cache(maxsize=4096)
 def _publisher(publisher: str) -> str:
     return "@" + digest(publisher, chars=10)
-
-
-def _evidence_of(scored: ScoredDocument) -> str:
-    if scored.sentiment.negative < NEGATIVE_EVIDENCE:
-        return ""
-    document = scored.document
-    item = AlertEvidence(
-        doc_id=document.doc_id,
-        title=(document.title or document.text)[:EVIDENCE_TITLE_CHARS],
-        url=document.canonical_url or document.url,
-        publisher=document.publisher,
-        published_at=document.published_at,
-        lang=document.lang,
-        negative=scored.sentiment.negative,
-        story_size=1,
-        story_id=scored.story_id,
-        fetched_at=document.fetched_at,
-        kind=str(document.kind),
-    )
-    return msgspec.json.encode(item).decode()  # Redis' MessagePack knows no bytes
 
 
 def _panes_of(subject: str, quarter: int, row: Mapping[bytes, bytes]) -> list[Pane]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from opinion.erased import deletion_of, signs_of
 from opinion.errors import StoreUnavailable
 from opinion.names import Names, digest
 from opinion.records import Document, Op
@@ -71,11 +72,11 @@ def unpublished(documents: Iterable[Document], seen: Mapping[str, Seen], *, mark
         last = seen.get(document.doc_id)
         if last is None:
             if mark_of(document) not in marks:
-                found.append(document)
+                found.append(deletion_of(document) if document.op is Op.DELETE else document)
         elif last.content_hash == ERASED:
             continue  # a source that lists it again does not bring it back
         elif document.op is Op.DELETE:
-            found.append(replace(document, version=last.version + 1))
+            found.append(deletion_of(document, version=last.version + 1))
         elif last.content_hash != document.content_hash and last.version < MOST_VERSIONS:
             found.append(replace(document, op=Op.UPDATE, version=last.version + 1))
     return found
@@ -118,22 +119,25 @@ class CursorStore:
             return Cursor()
 
     async def seen(self, doc_ids: Sequence[str], *, at: datetime) -> dict[str, Seen]:
-        """What was published of these items in the last SEEN_DAYS days; absent where nothing was."""
+        """What was published of these items in the last SEEN_DAYS days; absent where nothing was. One that was erased otherwise is as if its source had deleted it."""
         if not doc_ids:
             return {}
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in self._days(at):
                     pipe.hmget(key, list(doc_ids))
-                days = cast("list[list[bytes | None]]", await pipe.execute())
+                pipe.zmscore(self._names.erased, signs_of(doc_ids))
+                *days, erased = cast("list[list[bytes | None]]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not say what was published: {error}") from error
         found: dict[str, Seen] = {}
-        for doc_id, values in zip(doc_ids, zip(*days, strict=True), strict=True):
+        for doc_id, values, gone in zip(doc_ids, zip(*days, strict=True), erased, strict=True):
             newest = next((value for value in values if value), None)
             if newest is not None:
                 version, _, content_hash = newest.decode().partition(":")
                 found[doc_id] = Seen(int(version), content_hash, today=values[0] is not None)
+            if gone is not None and (doc_id not in found or found[doc_id].content_hash != ERASED):
+                found[doc_id] = Seen(found[doc_id].version if doc_id in found else 1, ERASED, today=False)
         return found
 
     async def commit(self, key: str, cursor: Cursor, *, seen: Mapping[str, Seen], at: datetime) -> None:

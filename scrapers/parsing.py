@@ -62,4 +62,4 @@ def _parse(source: str, response: Response, feed: Feed, author_key: bytes) -> Pa
     """Runs in the child."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most), most))
-    return find_source(source).parse(response, feed=feed, author_key=author_key)
+    return find_source(source).read(response, feed=feed, author_key=author_key)

@@ -219,7 +219,7 @@ class Scraper:
         """Poll every feed until cancelled."""
         settings, clock = self._settings, self._settings.clock()
         kafka, _ = settings.require_servers()
-        await wait_for_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
+        await wait_for_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication, retention=settings.retention)
         await self._forget()
         if not self._feeds and self._drop is None and self._inbox is None:
             log.warning("no sources to poll: set YUQING_SOURCES, or `sources` in yuqing.toml, to addresses of feeds")

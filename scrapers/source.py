@@ -11,6 +11,7 @@ from functools import cache
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 import scrapers.sources
 from opinion.errors import ConfigError
@@ -142,6 +143,17 @@ class Source(NamedTuple):
         """What the place of the feed is kept under."""
         names = self.stream.named_by if self.stream is not None else None
         return feed.key if names is None else feed.model_copy(update={"options": {name: value for name, value in feed.options.items() if name in names}}).key
+
+    def read(self, response: Response, *, feed: Feed, author_key: bytes = b"") -> Parsed:
+        """The Documents of a response; each says for how long it may be kept, where the source limits that.
+
+        Errors: those of `parse`.
+        """
+        parsed = self.parse(response, feed=feed, author_key=author_key)
+        days = self.manners.retention_days
+        if days is None:
+            return parsed
+        return Parsed([replace(document, extra={**document.extra, "retention_days": days}) for document in parsed.documents], parsed.problems)
 
 
 def fitted(feed: Feed) -> tuple[Source, Feed]:

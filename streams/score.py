@@ -14,6 +14,7 @@ from models.story_link import Signature, signature_of, unpacked
 from opinion.bus import Producer
 from opinion.clock import Clock, epoch_ms
 from opinion.codec import checked, decode, encode
+from opinion.erased import ErasedIds, scored_deletion
 from opinion.errors import PoisonText, Reason, RecordError
 from opinion.events import event_time
 from opinion.metrics import JUDGED_LANGUAGES, WorkerMetrics
@@ -35,7 +36,11 @@ Letter = tuple[Incoming, Reason, str]
 
 
 class ScoreStep:
-    """Decode, judge, link stories, publish."""
+    """Decode, judge, link stories, publish; and let go of what was erased.
+
+    An id gets on the list of erased ones only when everything of it that stands before the deletion in the log is published. So a batch that is worked on
+    again, in whole or in parts, publishes what it did before, and panes do not depend on it.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class ScoreStep:
         stories: StoryIndex,
         producer: Producer,
         dead: DeadLetters,
+        erased: ErasedIds,
         names: Names,
         clock: Clock,
         metrics: WorkerMetrics,
@@ -55,18 +61,20 @@ class ScoreStep:
         self._stories = stories
         self._producer = producer
         self._dead = dead
+        self._erased = erased
         self._names = names
         self._clock = clock
         self._metrics = metrics
         self._executor = executor
 
     async def run(self, batch: Sequence[Incoming]) -> Newest:
-        """Publish the judgement of every document; those that cannot be judged become dead letters.
+        """Publish the judgement of every document, and every deletion; documents that cannot be judged become dead letters, erased ones nothing.
 
         Errors:
             InferenceError, BusUnavailable, StoreUnavailable (retryable).
         """
-        documents, letters = self._decode(batch)
+        decoded, letters = self._decode(batch)
+        documents, deletions = await self._parted(decoded)
         judged = await self._judged([document for _, document in documents])
         answered: list[tuple[Document, Judgement]] = []
         newest: Newest = {}
@@ -77,7 +85,9 @@ class ScoreStep:
                 answered.append((document, answer))
                 newest[record.partition] = max(newest.get(record.partition, 0), epoch_ms(event_time(document)[0]))
         scored = await self._with_stories(answered)
-        await self._producer.send_all(self._names.scored, [(item.document.doc_id.encode(), encode(item)) for item in scored])
+        told = [*scored, *(scored_deletion(document, at=self._clock.now()) for document in deletions)]
+        await self._producer.send_all(self._names.scored, [(item.document.doc_id.encode(), encode(item)) for item in told])
+        await self._forget([document.doc_id for document in deletions])
         await self._dead.bury(letters)
         self._count(scored)
         return newest
@@ -91,15 +101,30 @@ class ScoreStep:
         letters: list[Letter] = []
         for record in batch:
             try:
-                document = checked(decode(record.value, Document))
+                documents.append((record, checked(decode(record.value, Document))))
             except RecordError as error:
                 letters.append((record, error.reason, str(error)))
-                continue
-            if document.op == Op.DELETE:
-                self._metrics.not_counted.labels("deleted").inc()
+        return documents, letters
+
+    async def _parted(self, decoded: Sequence[tuple[Incoming, Document]]) -> tuple[list[tuple[Incoming, Document]], list[Document]]:
+        """What is to be judged, and the deletions; without what was erased before, be it in this batch."""
+        erased = set(await self._erased.among([document.doc_id for _, document in decoded]))
+        documents: list[tuple[Incoming, Document]] = []
+        deletions: list[Document] = []
+        for record, document in decoded:
+            if document.op is Op.DELETE:
+                erased.add(document.doc_id)
+                deletions.append(document)
+            elif document.doc_id in erased:
+                self._metrics.not_counted.labels("erased").inc()
             else:
                 documents.append((record, document))
-        return documents, letters
+        return documents, deletions
+
+    async def _forget(self, doc_ids: Sequence[str]) -> None:
+        if doc_ids:
+            await self._events.forget(doc_ids)
+            await self._erased.add(doc_ids)
 
     async def _judged(self, documents: Sequence[Document]) -> list[Judgement | PoisonText]:
         if not documents:

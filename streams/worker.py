@@ -19,6 +19,7 @@ from models.stories import RedisStoryIndex
 from models.story_index import RedisEventIndex
 from opinion.bus import Producer, wait_for_topics
 from opinion.clock import Clock
+from opinion.erased import ErasedIds
 from opinion.errors import ConfigError
 from opinion.explaining import Explanations
 from opinion.metrics import WorkerMetrics
@@ -54,7 +55,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     clock, names = settings.clock(), settings.names
-    await wait_for_topics(kafka, names, partitions=settings.partitions, replication=settings.replication)  # Faust ignores missing ones for minutes
+    await wait_for_topics(kafka, names, partitions=settings.partitions, replication=settings.replication, retention=settings.retention)  # Faust ignores missing ones for minutes
     executor = ThreadPoolExecutor(1, thread_name_prefix="judge")
     if judge is None and "score" in settings.agents:
         judge = await asyncio.get_running_loop().run_in_executor(executor, lambda: _configured_judge(settings, metrics))
@@ -62,6 +63,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
     producer = Producer(kafka, on_rebuild=metrics.producer_rebuilds.inc)
     store = WindowStore(redis, names)
     dead = DeadLetters(producer, names, clock=clock, metrics=metrics)
+    erased = ErasedIds(redis, names, keep=settings.erased_for)
     steps: dict[str, Step] = {}
     if judge is not None and "score" in settings.agents:
         steps["score"] = ScoreStep(
@@ -70,13 +72,14 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
             stories=RedisStoryIndex(redis, names),
             producer=producer,
             dead=dead,
+            erased=erased,
             names=names,
             clock=clock,
             metrics=metrics,
             executor=executor,
         )
     if "aggregate" in settings.agents:
-        steps["aggregate"] = AggregateStep(store, dead=dead, clock=clock, metrics=metrics)
+        steps["aggregate"] = AggregateStep(store, erased=erased, dead=dead, clock=clock, metrics=metrics)
     assigned: list[faust.App] = []
     progress = Progress(store, kafka=kafka, group=names.worker_group, metrics=metrics, assigned=lambda: _assignment(assigned))
     _make_folder(settings.data_dir)

@@ -264,6 +264,18 @@ def replay(file: IO[bytes], *, speed: float, start: str | None) -> None:
 
 
 @main.command()
+@click.argument("doc_ids", metavar="DOC_ID...", nargs=-1, required=True)
+def erase(doc_ids: tuple[str, ...]) -> None:
+    """Erase documents everywhere, and for good: nothing brings their ids back. docs/privacy.md says what that reaches, and when.
+
+    DOC_ID is the `doc_id` of a document, as the API and alerts have it.
+    """
+    from yuqing.erase import erase_documents
+
+    _exit_with(erase_documents(doc_ids, settings=_connected(), echo=_say))
+
+
+@main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--rules", type=click.Path(exists=True, dir_okay=False), help="YAML file of rules; default: the built-in ones.")
 @click.option("--lane", type=click.Choice(["share", "count", "both"]), default="both", help="What decides: the share of negatives, their number, or both (the default).")

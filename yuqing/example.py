@@ -19,7 +19,7 @@ WIDTH = 110
 """Columns of the file."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Servers and state": ("kafka", "redis", "data_dir", "namespace", "partitions", "replication"),
+    "Servers and state": ("kafka", "redis", "data_dir", "namespace", "partitions", "replication", "retention_days"),
     "Model and workers": (
         "agents",
         "model",

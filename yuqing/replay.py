@@ -27,7 +27,7 @@ async def run_replay(lines: Iterable[bytes], *, settings: Settings, speed: float
         BusUnavailable: Kafka does not answer.
     """
     kafka, _ = settings.require_servers()
-    await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication)
+    await create_topics(kafka, settings.names, partitions=settings.partitions, replication=settings.replication, retention=settings.retention)
     producer = Producer(kafka)
     sent = 0
     loop = asyncio.get_running_loop()

@@ -46,7 +46,7 @@ def parse_body(source: str, body: bytes, *, out: IO[bytes], url: str, headers: S
     fields = dict(_header(line) for line in headers)
     most = Settings().max_body_bytes
     body = decompress(body, encoding=fields.pop("content-encoding", ""), max_bytes=most)
-    parsed = adapter.parse(Response(url=address, headers=fields, body=body, fetched_at=fetched_at), feed=feed)
+    parsed = adapter.read(Response(url=address, headers=fields, body=body, fetched_at=fetched_at), feed=feed)
     _print(parsed, out=out, limit=None, echo=echo)
     return 0
 
@@ -72,15 +72,15 @@ async def fetch_source(source: str, *, settings: Settings, out: IO[bytes], limit
 async def _polled(adapter: Source, feed: Feed, fetcher: Fetcher, settings: Settings, *, enough: int) -> Parsed:
     """What one poll brings; of a source that pushes what comes within some seconds; of an index the newest files, until there are so many Documents."""
     if adapter.stream is not None:
-        return adapter.parse(await _pushed(adapter.stream, feed, settings), feed=feed)
+        return adapter.read(await _pushed(adapter.stream, feed, settings), feed=feed)
     response = await fetcher.fetch(adapter.request(feed, now=datetime.now(UTC)))
     if adapter.follow is None:
-        return adapter.parse(response, feed=feed)
+        return adapter.read(response, feed=feed)
     found = Parsed([])
     for step in reversed(adapter.follow(response, "")):
         if step.index or len(found.documents) >= enough:
             continue
-        parsed = adapter.parse(await fetcher.fetch(step.ask), feed=feed)
+        parsed = adapter.read(await fetcher.fetch(step.ask), feed=feed)
         found = Parsed(found.documents + parsed.documents, found.problems + parsed.problems)
     return found
 

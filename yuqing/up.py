@@ -83,7 +83,7 @@ class Stack:
         self._watch = asyncio.create_task(self._restart_servers(), name="watch servers")
         announce(self.settings)
         kafka_address, _ = self.settings.require_servers()
-        await create_topics(kafka_address, self.settings.names, partitions=self.settings.partitions, replication=self.settings.replication)
+        await create_topics(kafka_address, self.settings.names, partitions=self.settings.partitions, replication=self.settings.replication, retention=self.settings.retention)
 
     async def start_processes(self) -> None:
         """Start the processes on the running servers; returns when they answer.

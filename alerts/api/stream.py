@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
+from msgspec.structs import replace
 
 from alerts.api.access import Reader
 from alerts.api.parts import Parts
-from alerts.live import Event, Live, places_of
+from alerts.live import Event, places_of
+from alerts.store import AlertStore
+from opinion.errors import RecordError, StoreUnavailable
 
 router = APIRouter(prefix="/api/v1/stream", tags=["stream"])
 
@@ -33,13 +36,13 @@ async def stream(
     if last_event_id:
         places_of(last_event_id)
     wanted = {"reset", *(kinds or ("alert", "document"))}
-    return StreamingResponse(lines_of(parts.live, last_event_id or "", wanted), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+    return StreamingResponse(lines_of(parts, last_event_id or "", wanted), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
 
-async def lines_of(live: Live, last_id: str, wanted: Collection[str]) -> AsyncGenerator[bytes, None]:
+async def lines_of(parts: Parts, last_id: str, wanted: Collection[str]) -> AsyncGenerator[bytes, None]:
     """Events of some kinds as they go over the wire, with a sign of life where nothing happens."""
     yield f"retry: {RETRY_MS}\n\n".encode()
-    async with aclosing(live.listen(last_id)) as events:
+    async with aclosing(parts.live.listen(last_id)) as events:
         coming: asyncio.Future[Event] | None = None
         try:
             while True:
@@ -50,13 +53,23 @@ async def lines_of(live: Live, last_id: str, wanted: Collection[str]) -> AsyncGe
                     continue
                 event, coming = coming.result(), None
                 if event.kind in wanted:
-                    yield line_of(event)
-        except StopAsyncIteration:
+                    yield line_of(await _shown(event, parts.alerts))
+        except (StopAsyncIteration, StoreUnavailable):  # without Redis nobody knows what is erased; the listener comes back, and is told then
             return
         finally:
             if coming is not None:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _shown(event: Event, alerts: AlertStore) -> Event:
+    """The event without what is erased by now: what is remembered of alerts is as old as the log."""
+    if event.kind != "alert":
+        return event
+    try:
+        return replace(event, data=await alerts.shown(event.data))
+    except RecordError:  # of a newer version
+        return replace(event, kind="reset", data=b"")
 
 
 def line_of(event: Event) -> bytes:

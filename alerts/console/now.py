@@ -92,7 +92,7 @@ async def show_alert(visit: Visited, alert_id: str) -> Response:
 async def live(visit: Visited) -> Response:
     """Events: alerts that this page has not seen, then what happens."""
     last_id = visit.request.headers.get("last-event-id", "")
-    lines = lines_of(visit.parts.live, last_id, {"alert", "reset"})
+    lines = lines_of(visit.parts, last_id, {"alert", "reset"})
     return StreamingResponse(_for_a_while(lines), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 

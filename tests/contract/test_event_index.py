@@ -69,6 +69,14 @@ async def test_an_edited_document_keeps_its_event(index: EventIndex) -> None:
     assert await index.assign([telling("d2", "st_e", TEXT)]) == ["st_b"]
 
 
+async def test_a_forgotten_document_draws_no_other_and_the_others_keep_their_event(index: EventIndex) -> None:
+    await index.assign([telling("d1", "st_a"), telling("d2", "st_b", OTHER, meaning=2)])
+    await index.forget([])
+    await index.forget(["d1", "d9"])
+    assert await index.assign([telling("d3", "st_c", REWORDED)]) == ["st_c"]
+    assert await index.assign([telling("d2", "st_b", OTHER, meaning=2), telling("d4", "st_d", OTHER + " in adults", meaning=2)]) == ["st_b", "st_b"]
+
+
 async def test_documents_of_one_story_have_one_event(index: EventIndex) -> None:
     assert await index.assign([telling("d1", "st_a"), telling("d2", "st_b", REWORDED)]) == ["st_a", "st_a"]
     assert await index.assign([telling("d3", "st_b", "Quite another text", meaning=7), telling("d4", "st_b", "And one more", meaning=8)]) == ["st_a", "st_a"]

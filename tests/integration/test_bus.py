@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource
 from aiokafka.partitioner import DefaultPartitioner
 
-from opinion.bus import BATCH_BYTES, Producer, Record, create_topics, read_all
+from opinion.bus import BATCH_BYTES, SET_ON_TOPIC, Producer, Record, create_topics, read_all
 from opinion.errors import BusUnavailable
 from opinion.names import Names
 from tests.support.workers import until
@@ -14,6 +17,7 @@ from yuqing.embedded.kafka import EmbeddedKafka
 
 pytestmark = pytest.mark.integration
 PARTITIONS = 3
+DAY_MS = 86_400_000
 
 
 async def test_records_keep_their_partition_and_order_across_batches(kafka_address: str, names: Names) -> None:
@@ -67,3 +71,25 @@ async def read_partitions(kafka: str, topic: str, *, count: int) -> dict[int, li
     finally:
         await consumer.stop()
     return found
+
+
+async def test_a_retention_that_is_asked_for_holds_for_topics_that_exist_and_leaves_the_rest_of_them_alone(kafka_address: str, names: Names) -> None:
+    await create_topics(kafka_address, names, partitions=1, replication=1)
+    before = await settings_of(kafka_address, names)
+    assert {topic: own["retention.ms"] for topic, own in before.items()} == {topic: str((30 if topic == names.dead else 8) * DAY_MS) for topic in names.topics}
+    await create_topics(kafka_address, names, partitions=1, replication=1, retention=timedelta(days=2))
+    after = await settings_of(kafka_address, names)
+    assert after == {topic: own | ({} if topic == names.dead else {"retention.ms": str(2 * DAY_MS)}) for topic, own in before.items()}
+    await create_topics(kafka_address, names, partitions=1, replication=1)
+    assert await settings_of(kafka_address, names) == after
+
+
+async def settings_of(kafka: str, names: Names) -> dict[str, dict[str, str]]:
+    """What is set on each topic itself."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_configs([ConfigResource("topic", topic) for topic in names.topics])
+    finally:
+        await admin.close()
+    return {topic: {name: value for name, value, _, source, *_ in entries if source == SET_ON_TOPIC} for _, _, _, topic, entries in answer.resources}

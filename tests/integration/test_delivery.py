@@ -11,14 +11,17 @@ import pytest
 from alerts.breaker import OPEN_S, OPENS_AFTER
 from alerts.deliver import FAILING, SCHEDULE_S
 from alerts.endpoint import FEW_AT_ONCE
+from alerts.erasing import ERASED_TITLE
 from alerts.store import AlertStore
 from alerts.subscriptions import Match, new_key, rotated
 from opinion.clock import ManualClock
+from opinion.erased import ErasedIds
 from opinion.names import Names
 from opinion.records import AlertStatus, DeliveryOutcome
 from opinion.redis_client import connect
 from opinion.tasks import end
 from tests.support.delivery_desk import Desk
+from tests.support.notices import evidence
 from tests.support.receiver import Answer, Receiver
 from tests.support.records import alert
 from tests.support.workers import until
@@ -102,6 +105,42 @@ async def test_last_try_is_kept_and_can_be_replayed_by_hand(desk: Desk) -> None:
         await desk.work(seconds=OPEN_S)
     assert len(receiver.received) == len(SCHEDULE_S) + 1
     assert (await desk.outcome(delivery_id))[:2] == (DeliveryOutcome.DELIVERED, 1)
+
+
+async def test_a_message_that_waits_does_not_quote_what_was_erased_meanwhile(desk: Desk, redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    erased = ErasedIds(redis, names)
+    async with Receiver(Answer(500), Answer(500)) as receiver:
+        await desk.subscribe(receiver.url)
+        (delivery_id,) = await desk.tell(alert(evidence=[evidence(1), evidence(2)]))
+        await desk.work()
+        await erased.add([evidence(9).doc_id])
+        await desk.work(seconds=SCHEDULE_S[1])
+        await erased.add([evidence(2).doc_id])
+        await desk.work(seconds=SCHEDULE_S[2])
+        assert await desk.queue.retry(delivery_id)
+        await desk.work()
+    bodies = [item.body for item in receiver.received]
+    assert [item.headers["webhook-id"] for item in receiver.received] == [delivery_id] * 4
+    assert b"product 1" in bodies[0]
+    assert bodies[1] == bodies[0]
+    assert b"product" not in bodies[2]
+    assert bodies[3] == bodies[2]
+    assert await desk.queue.body(delivery_id) == bodies[2]
+    assert await desk.queue.body("msg_other") == b""
+    await redis.aclose()
+
+
+async def test_a_message_made_after_an_erasure_quotes_the_rest(desk: Desk, redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    await ErasedIds(redis, names).add([evidence(1).doc_id])
+    async with Receiver() as receiver:
+        await desk.subscribe(receiver.url)
+        await desk.tell(alert(evidence=[evidence(1), evidence(2)]))
+        await desk.work()
+    (body,) = [item.body for item in receiver.received]
+    assert (b"product 1" in body, b"news.example/1" in body, ERASED_TITLE.encode() in body, b"product 2" in body) == (False, False, True, True)
+    await redis.aclose()
 
 
 async def test_while_a_key_is_rotated_both_verify(desk: Desk) -> None:

@@ -58,6 +58,18 @@ async def test_the_server_forgets_everything_within_two_days(redis_url: str, nam
     await client.aclose()
 
 
+async def test_of_a_forgotten_document_the_server_holds_digests_only(redis_url: str, names: Names) -> None:
+    client = connect(redis_url)
+    index = RedisEventIndex(client, names)
+    await index.assign([FIRST, SECOND])
+    await index.forget(["d1"])
+    parts = {key.decode(): await client.get(key) or b"" async for key in client.scan_iter(f"{names.prefix}*")}
+    assert [key for key in parts if FIRST[2].embedding in parts[key] and SECOND[2].embedding not in parts[key]] == []
+    assert len([key for key in parts if ":d:" in key]) == 1
+    assert max(len(value) for key, value in parts.items() if ":d:" not in key) <= 32
+    await client.aclose()
+
+
 async def test_keys_lie_in_the_hash_slot_of_their_bucket(redis_url: str, names: Names) -> None:
     client = connect(redis_url)
     await RedisEventIndex(client, names).assign([FIRST, SECOND])

@@ -82,6 +82,12 @@ async def test_what_is_erased_stays_erased(archive: Archive) -> None:
     assert b"Text of document 1" not in on_disk
 
 
+async def test_a_deletion_erases_whatever_version_is_kept(archive: Archive) -> None:
+    await filled(archive)
+    await archive.put(0, [(8, version(7, title="Corrected")), (9, version(1, op=Op.DELETE, title="", text=""))])
+    assert await archive.get(scored(1).document.doc_id) is None
+
+
 async def test_offsets_move_with_the_documents(archive: Archive) -> None:
     await filled(archive)
     assert await archive.open() == {0: 8, 1: 6}

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from alerts.delivery_queue import KEEP as DELIVERIES_KEPT
+from alerts.store import KEEP as ALERTS_KEPT
+from opinion.bus import DEAD_RETENTION, RETENTION
 from opinion.errors import ConfigError
+from opinion.evidence import QUOTED_FOR
 from opinion.settings import Settings, load_settings
+from scrapers.cursor import SEEN_DAYS
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
 SUBSCRIPTION = f'[{{"name": "desk", "url": "https://desk.example/hook", "secret": "{SECRET}"}}]'
@@ -221,3 +227,19 @@ def test_an_address_that_is_none_is_refused_by_name_and_not_shown(url: str) -> N
     with pytest.raises(ConfigError, match=r"^setting `subscriptions\.1\.url`: ") as caught:
         subscribed(url)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "days"), [({}, 31), ({"archive_days": 0}, 31), ({"archive_days": 90}, 91), ({"retention_days": 3}, 31), ({"retention_days": 365, "archive_days": 90}, 366)]
+)
+def test_erased_ids_outlive_every_store(given: dict[str, float], days: int) -> None:
+    settings = Settings(**given)
+    assert settings.erased_for == timedelta(days=days)
+    kept = [ALERTS_KEPT, DELIVERIES_KEPT, DEAD_RETENTION, settings.retention or RETENTION, timedelta(days=settings.archive_days), timedelta(days=SEEN_DAYS), QUOTED_FOR]
+    assert settings.erased_for > max(kept)
+
+
+@pytest.mark.parametrize("days", [0, 0.5, -1, 4000])
+def test_a_retention_of_less_than_a_day_is_refused(days: float) -> None:
+    with pytest.raises(ConfigError, match="retention_days"):
+        load_settings({}, retention_days=days)

@@ -87,3 +87,20 @@ def test_a_deletion_is_told_once_and_nothing_brings_the_item_back() -> None:
 def test_a_deletion_of_what_was_never_told_is_told_too() -> None:
     gone = replace(worded(1, "a"), op=Op.DELETE)
     assert [item.op for item in unpublished([gone], {})] == [Op.DELETE]
+
+
+def test_a_deletion_says_what_is_gone_and_nothing_of_what_it_was() -> None:
+    told = worded(1, "a")
+    whole = replace(told, op=Op.DELETE, canonical_url=told.url, author_hash="b" * 64, labels={"native_sentiment": "bearish"}, extra={"http_status": 200}, symbols=["XNAS:AAPL"])
+    for seen in ({}, {whole.doc_id: Seen(3, "a")}):
+        (gone,) = unpublished([whole], seen)
+        assert gone == Document(
+            op=Op.DELETE,
+            doc_id=told.doc_id,
+            source="feed",
+            publisher=told.publisher,
+            kind=told.kind,
+            native_id="1",
+            fetched_at=told.fetched_at,
+            version=4 if seen else 1,
+        )

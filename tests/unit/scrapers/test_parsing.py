@@ -4,13 +4,14 @@ import asyncio
 import os
 
 import pytest
+from pydantic import SecretStr
 
 from opinion.errors import PageChanged, SourceWalled
 from opinion.settings import Feed
 from opinion.tasks import end
 from scrapers import parsing
 from scrapers.parsing import MOST_WAITING, Parser
-from scrapers.source import Parsed, Response
+from scrapers.source import Parsed, Response, find_source
 from tests.support.records import NOON
 
 FEED = Feed(url="https://news.example/rss")
@@ -87,3 +88,12 @@ async def test_memory_of_the_parser_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(parsing, "_parse", swell)
     with pytest.raises(PageChanged, match="broke the parser"):
         await parser.parse("feed", response(RSS), feed=FEED)
+
+
+async def test_documents_of_a_source_that_limits_it_say_for_how_long_they_may_be_kept() -> None:
+    listing = b'{"kind":"Listing","data":{"children":[{"kind":"t3","data":{"name":"t3_a1","title":"Acme falls","created_utc":1795426200.0,"permalink":"/r/stocks/comments/a1/"}}]}}'
+    reddit = Feed(source="reddit", options={"subreddit": SecretStr("stocks"), "access_token": SecretStr("hush")})
+    (limited,) = (await Parser().parse("reddit", response(listing), feed=reddit)).documents
+    (free,) = (await Parser().parse("feed", response(RSS), feed=FEED)).documents
+    assert (limited.extra["retention_days"], limited.extra["http_status"]) == (find_source("reddit").manners.retention_days, 200)
+    assert "retention_days" not in free.extra

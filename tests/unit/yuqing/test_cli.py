@@ -97,7 +97,9 @@ def test_wrong_configuration_stops_every_command_and_is_its_last_line(command: C
     assert result.stderr.splitlines()[-1] == "yuqing: unknown setting 'YUQING_KAFKAA'; did you mean 'YUQING_KAFKA'?"
 
 
-@pytest.mark.parametrize("line", ["work", "alert", "scrape", "status", "dead list", "dead show x", "dead replay x", "replay empty.jsonl"])
+@pytest.mark.parametrize(
+    "line", ["work", "alert", "scrape", "status", "dead list", "dead show x", "dead replay x", "replay empty.jsonl", "erase feed:18c17418f5ad82f063ef70de0bd2d3e7"]
+)
 def test_command_that_needs_servers_says_in_one_line_how_to_get_them(command: Command, line: str) -> None:
     Path("empty.jsonl").touch()
     result = command(*line.split())
