@@ -122,6 +122,7 @@ class ActStore:
         over = alert.status == AlertStatus.RESOLVED
         if over and act.kind is not ActKind.NOTE:
             raise AlertOver(f"alert {act.alert_id} ended at {alert.ended_at:%Y-%m-%d %H:%M} UTC")
+        told = not over and alert.sequence > 0  # while an alert is pending nobody heard of it: its first transition will carry the marks
         before = await self._alerts.marks(act.alert_id)
         marks = marked(before, act)
         if marks == before:
@@ -129,7 +130,7 @@ class ActStore:
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(self._names.alert(act.alert_id), "marks", msgspec.json.encode(marks))
-                if not over:
+                if told:
                     pipe.rpush(self._names.acts, msgspec.json.encode(act))
                 await pipe.execute()
         except RedisError as error:

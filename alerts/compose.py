@@ -10,7 +10,7 @@ import msgspec
 
 from alerts.lifecycle import Transition
 from opinion.codec import encode
-from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, AlertWindow, Lane, Spike, Trend
+from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, AlertWindow, Lane, Spike, TransitionReason, Trend
 
 MOST_EVIDENCE = 5
 """Documents shown: enough to judge by, few enough for a chat window."""
@@ -21,6 +21,14 @@ MOST_URL_CHARS = 1_000
 """A longer address is left out rather than cut: half an address leads nowhere."""
 TITLE_CHARS = (160, 80, 40)
 """Lengths that titles are cut to, in this order, while an alert is too large."""
+
+_VERBS: dict[AlertStatus | TransitionReason, tuple[str, str]] = {
+    AlertStatus.FIRING: ("surged", "激增"),
+    AlertStatus.UPDATED: ("surged further", "进一步升高"),
+    TransitionReason.FEW_VOICES: ("stands out, but few voices tell it so far", "异常，但目前声源过少"),
+    TransitionReason.MAY_BE_CHANCE: ("stands out, but may do so by chance", "异常，但可能出于偶然"),
+    TransitionReason.LAPSED: ("stood out and came to nothing", "曾现异常，未形成声势"),
+}
 
 
 def compose(transition: Transition, *, name: str, evidence: Sequence[AlertEvidence], trend: Trend | None, links: AlertLinks, rules_version: str) -> Alert:
@@ -63,11 +71,10 @@ def summary_en(name: str, transition: Transition) -> str:
     told = [_many(spike.publishers, "publisher")] if spike.publishers else []
     stories = _many(spike.stories, "story", "stories")
     breadth = f", told by {' in '.join([*told, stories])}" if told and spike.stories else f", in {stories}" if spike.stories else ""
-    if transition.status == AlertStatus.RESOLVED:
+    if _said(transition) == AlertStatus.RESOLVED:
         calmed = f"Negative opinion on {name} has calmed after {_span(transition.at - transition.started_at)}"
         return f"{calmed}: at its height ({_moment(spike.at)}), {counted} in {_span_s(spike.width_s)} {numbers}{breadth}."
-    verb = "surged" if transition.status == AlertStatus.FIRING else "surged further"
-    return f"Negative opinion on {name} {verb}: {counted} in the last {_span_s(spike.width_s)} {numbers}{breadth}."
+    return f"Negative opinion on {name} {_VERBS[_said(transition)][0]}: {counted} in the last {_span_s(spike.width_s)} {numbers}{breadth}."
 
 
 def summary_zh(name: str, transition: Transition) -> str:
@@ -78,10 +85,14 @@ def summary_zh(name: str, transition: Transition) -> str:
     told += [f"{spike.stories}个独立报道"] if spike.stories else []
     breadth = f"，涉及{'、'.join(told)}" if told else ""
     width = _span_zh(timedelta(seconds=spike.width_s))
-    if transition.status == AlertStatus.RESOLVED:
+    if _said(transition) == AlertStatus.RESOLVED:
         return f"{name}的负面舆情历时{_span_zh(transition.at - transition.started_at)}后已平息：高峰时（{_moment(spike.at)}）{width}内的{counted}{breadth}。"
-    verb = "激增" if transition.status == AlertStatus.FIRING else "进一步升高"
-    return f"{name}的负面舆情{verb}：最近{width}的{counted}{breadth}。"
+    return f"{name}的负面舆情{_VERBS[_said(transition)][1]}：最近{width}的{counted}{breadth}。"
+
+
+def _said(transition: Transition) -> AlertStatus | TransitionReason:
+    """What a sentence is chosen by: the status, or why nobody is told yet."""
+    return transition.status if transition.sequence else transition.reason
 
 
 def _numbers_en(spike: Spike) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, Rules
 from alerts.detect.series import Ints, PaneSeries
 from alerts.lifecycle import Episode, Transition, most_telling, step
+from alerts.pending import Pending, wait
 from alerts.scans.panes import Panes
 from alerts.scans.share import DAY_H, Learned
 from alerts.scans.surges import Surges
@@ -43,6 +44,7 @@ class DetectorState(Struct, frozen=True):
     learned: Learned = Learned()
     tails: TailState = TailState()
     common_s: int | None = None  # when all subjects last shifted together
+    pending: dict[str, Pending] = field(default_factory=dict)
 
 
 class Snapshot(Struct, frozen=True):
@@ -63,6 +65,7 @@ class Detector:
         self._panes = Panes()
         self._surges = Surges(self._panes, self.rules)
         self._episodes: dict[str, Episode] = {}
+        self._pending: dict[str, Pending] = {}  # of subjects whose alert is off
         self._evaluated_s: int | None = None
 
     def put(self, subject: str, start_s: int, *, total: int, negative: int) -> None:
@@ -86,6 +89,11 @@ class Detector:
     def firing(self) -> dict[str, Severity]:
         """Subjects whose alert is on."""
         return {subject: episode.severity for subject, episode in self._episodes.items() if episode.ended_at is None}
+
+    @property
+    def pending(self) -> int:
+        """How many subjects pass a threshold and are held back."""
+        return sum(pending.lapsed_at is None for pending in self._pending.values())
 
     def acted_on(self, alert_id: str) -> int | None:
         """The sequence of the transition that tells what was done to an alert; None where it is on no more."""
@@ -129,7 +137,7 @@ class Detector:
 
     def state(self) -> DetectorState:
         """What to save, but for the own tails."""
-        return DetectorState(self._evaluated_s, dict(self._episodes), self._surges.share.learned(), self._surges.tails.state(), self._surges.common_s)
+        return DetectorState(self._evaluated_s, dict(self._episodes), self._surges.share.learned(), self._surges.tails.state(), self._surges.common_s, dict(self._pending))
 
     def own_tails(self, *, changed: bool = False) -> dict[str, OwnTail]:
         """What to save of each subject: of all, or of those that changed since the changed ones were last asked for."""
@@ -139,7 +147,7 @@ class Detector:
         """Forget everything and go on from a saved state; the caller puts the panes again, oldest first."""
         self._panes = Panes()
         self._surges = Surges(self._panes, self.rules, learned=state.learned, tails=state.tails, common_s=state.common_s, own=own)
-        self._evaluated_s, self._episodes = state.evaluated_s, dict(state.episodes)
+        self._evaluated_s, self._episodes, self._pending = state.evaluated_s, dict(state.episodes), dict(state.pending)
 
     def spikes(self, until: datetime, *, partial: bool = False) -> list[Spike]:
         """What the scans say at every pane boundary after the last one evaluated, up to `until`; by (at, subject).
@@ -162,18 +170,21 @@ class Detector:
         return sorted(found, key=lambda spike: (spike.at, spike.subject, spike.lane, spike.width_s))
 
     def decide(self, spikes: Iterable[Spike]) -> list[Transition]:
-        """What to tell, by (at, subject), after the spikes of the last look, whose breadth the caller has filled in."""
+        """What to tell, by (at, subject), after the spikes of the last look, whose breadth the caller has filled in. What is pending has sequence 0."""
         told: list[Transition] = []
         for (at, subject), group in groupby(spikes, key=lambda spike: (spike.at, spike.subject)):  # companies come before topics
-            told += self._settle(subject, before=at)
-            spikes_now = [self._explained(spike) for spike in group]
-            told += self._step(subject, most_telling(spikes_now, self.rules.of(subject), episode=self._episodes.get(subject)), at=at)
+            told += self._settle(subject, before=at) + self._lapse(subject, before=at)
+            spike = most_telling([self._explained(spike) for spike in group], self.rules.of(subject), episode=self._episodes.get(subject))
+            told += self._step(subject, spike, at=at) + self._wait(subject, spike)
         if self._evaluated_s is not None:
             until = datetime.fromtimestamp(self._evaluated_s, UTC)
             for subject in sorted(self._episodes):
                 told += self._settle(subject, before=until + timedelta(microseconds=1))
                 if self._episodes[subject].ended_at is not None:
                     self._step(subject, None, at=until)
+            for subject in sorted(self._pending):
+                told += self._lapse(subject, before=until + timedelta(microseconds=1))
+            self._pending = {subject: pending for subject, pending in self._pending.items() if not pending.forgotten(until)}
         return sorted(told, key=lambda transition: (transition.at, transition.subject))
 
     def snapshot(self, subject: str, *, at: datetime, window_s: int) -> Snapshot:
@@ -205,6 +216,24 @@ class Detector:
         due = self._due(episode, before=before)
         return self._step(subject, None, at=due) if due < before else []
 
+    def _wait(self, subject: str, spike: Spike) -> list[Transition]:
+        """That a subject is held back, where it is so from now on; once its alert is on nothing waits."""
+        last, before = self._episodes.get(subject), self._pending.pop(subject, None)
+        if last is not None and last.ended_at is None:
+            return []
+        pending, transition = wait(before, spike, last=last, rules=self.rules.of(subject))
+        if pending is not None:
+            self._pending[subject] = pending
+        return [] if transition is None else [transition]
+
+    def _lapse(self, subject: str, *, before: datetime) -> list[Transition]:
+        """That nothing came of what waited, once no window has passed for long enough."""
+        pending = self._pending.get(subject)
+        if pending is None or pending.lapsed_at is not None or (due := pending.due(self._patience(subject))) >= before:
+            return []
+        self._pending[subject], transition = pending.lapsed(due)
+        return [transition]
+
     def _due(self, episode: Episode, *, before: datetime) -> datetime:
         """When the alert ends unless its subject is hot again before; not while all sources are silent."""
         due_s = -(-(episode.hot_at + self._patience(episode.subject)).timestamp() // PANE_S) * PANE_S
@@ -219,7 +248,10 @@ class Detector:
         return msgspec.structs.replace(spike, explained=min(explained, spike.negative)) if explained else spike
 
     def _step(self, subject: str, spike: Spike | None, *, at: datetime) -> list[Transition]:
-        episode, transition = step(self._episodes.get(subject), spike, at=at, rules=self.rules.of(subject))
+        pending = self._pending.get(subject)
+        episode, transition = step(
+            self._episodes.get(subject), spike, at=at, rules=self.rules.of(subject), alert_id=pending.alert_id if pending and pending.lapsed_at is None else None
+        )
         if spike is not None and transition is not None and transition.status == AlertStatus.RESOLVED:
             return []  # `_settle` ends it: not while all sources are silent, and at the same instant however often was looked
         if episode is None:

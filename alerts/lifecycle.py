@@ -51,14 +51,14 @@ class Transition(Struct, frozen=True, kw_only=True):
     spike: Spike  # the numbers to show: of `at`; of the peak for a resolution
 
 
-def step(episode: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules) -> tuple[Episode | None, Transition | None]:
+def step(episode: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules, alert_id: str | None = None) -> tuple[Episode | None, Transition | None]:
     """The next state after one evaluation of the subject at `at`, and what to tell, if anything.
 
-    `spike` is None where no window holds enough evidence to be scored; its breadth matters once it surges. A finished
-    episode is kept until nothing depends on it any more, then None comes back.
+    `spike` is None where no window holds enough evidence to be scored; its breadth matters once it surges. An alert
+    that begins has `alert_id` where its subject was pending. A finished episode is kept until nothing depends on it any more, then None comes back.
     """
     if episode is None or episode.ended_at is not None:
-        return _idle(episode, spike, at=at, rules=rules)
+        return _idle(episode, spike, at=at, rules=rules, alert_id=alert_id)
     if spike is not None and _is_hot(spike, episode, rules):
         return _hot(episode, spike, rules=rules)
     if at < episode.hot_at + rules.resolve_after:
@@ -75,7 +75,7 @@ def most_telling(spikes: Sequence[Spike], rules: Rules, *, episode: Episode | No
     own = episode.scan if episode is not None and episode.ended_at is None else None
 
     def telling(spike: Spike) -> tuple[bool, bool, float, float]:
-        over = _over(spike, rules)
+        over = over_of(spike, rules)
         return over >= 0, spike.scan == own, over, spike.over
 
     return max(spikes, key=telling)
@@ -102,14 +102,14 @@ def bucket_of(started_at: datetime, rules: Rules) -> int:
     return int(minute_end_s // rules.rearm.total_seconds())
 
 
-def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules) -> tuple[Episode | None, Transition | None]:
+def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules, alert_id: str | None) -> tuple[Episode | None, Transition | None]:
     last = None if last is None or _forgotten(last, at, rules) else last
-    if spike is None or spike.held or not _armed(last, spike, rules) or (over := _over(spike, rules)) < 0:
+    if spike is None or spike.held or not is_armed(last, spike, rules) or (over := over_of(spike, rules)) < 0:
         return last, None
     episode = Episode(
         subject=spike.subject,
         scan=spike.scan,
-        alert_id=alert_id_of(spike.subject, spike.lane.value, bucket_of(at, rules)),
+        alert_id=alert_id or alert_id_of(spike.subject, spike.lane.value, bucket_of(at, rules)),
         sequence=1,
         severity=severity_of(spike, rules, over=over, lasted=timedelta()),
         started_at=at,
@@ -122,7 +122,7 @@ def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rul
 
 def _hot(episode: Episode, spike: Spike, *, rules: Rules) -> tuple[Episode, Transition | None]:
     episode = msgspec.structs.replace(episode, hot_at=spike.at)
-    over = _over(spike, rules)
+    over = over_of(spike, rules)
     if over < 0:
         return episode, None
     if spike.over > episode.peak.over:
@@ -137,7 +137,7 @@ def _hot(episode: Episode, spike: Spike, *, rules: Rules) -> tuple[Episode, Tran
     return episode, _told(episode, spike, at=spike.at, status=AlertStatus.UPDATED, reason=reason)
 
 
-def _over(spike: Spike, rules: Rules) -> float:
+def over_of(spike: Spike, rules: Rules) -> float:
     """By how much the evidence passes the threshold, once each story and author is bounded; below 0 where it does not."""
     return spike.above(corroborated_score(spike, rules)) if spike.surging else spike.over
 
@@ -149,7 +149,7 @@ def _is_hot(spike: Spike, episode: Episode, rules: Rules) -> bool:
     return spike.surging and spike.scan != Scan.DAY
 
 
-def _armed(last: Episode | None, spike: Spike, rules: Rules) -> bool:
+def is_armed(last: Episode | None, spike: Spike, rules: Rules) -> bool:
     """Whether the subject may start an alert. A day that held another alert is no news."""
     if last is None or last.ended_at is None:
         return True

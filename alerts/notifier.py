@@ -102,6 +102,8 @@ class Notifier:
         Errors:
             StoreUnavailable: also where another process leads by now (retryable; doing it again changes nothing).
         """
+        if not alert.sequence:
+            return  # pending: for those who look, not for receivers
         async with self._one:
             if not self._leading():
                 raise StoreUnavailable("another process leads: its groups stand")

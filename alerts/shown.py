@@ -27,12 +27,13 @@ class Standing(Struct, frozen=True):
     silent: bool  # all sources have fallen silent: calm means nothing
     shifted: bool  # all subjects rose together: the model, a source, or the whole market
     firing: int
+    pending: int = 0  # subjects that pass a threshold and are held back
 
 
 def standing_of(detector: Detector, *, at: datetime, subjects: Collection[str]) -> Standing:
     """What verdicts at `at` stand on."""
     thresholds: dict[str, float | None] = {scan.value: _finite(detector.threshold("", scan, at=at)) for scan in Scan}
-    return Standing(at, detector.rules.version, len(subjects), thresholds, detector.silent(at), detector.shifted(at), len(detector.firing()))
+    return Standing(at, detector.rules.version, len(subjects), thresholds, detector.silent(at), detector.shifted(at), len(detector.firing()), detector.pending)
 
 
 def show(detector: Detector, metrics: AlerterMetrics, *, standing: Standing, subjects: Collection[str], watermark: Watermark) -> None:
@@ -40,6 +41,7 @@ def show(detector: Detector, metrics: AlerterMetrics, *, standing: Standing, sub
     firing = detector.firing()
     for severity in Severity:
         metrics.firing.labels(severity.value).set(sum(1 for found in firing.values() if found == severity))
+    metrics.pending.set(standing.pending)
     metrics.blind.set(1 if watermark.blind or standing.silent else 0)
     metrics.shifted.set(1 if standing.shifted else 0)
     for scan, theta in standing.thresholds.items():

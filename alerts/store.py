@@ -30,7 +30,8 @@ Place = tuple[int, str]
 
 _SAVE = """
 local held = redis.call('HGET', KEYS[1], 'sequence')
-if held and tonumber(held) >= tonumber(ARGV[1]) then return 0 end
+local newest = tonumber(held or '-1')
+if newest > tonumber(ARGV[1]) or (newest == tonumber(ARGV[1]) and newest > 0) then return 0 end
 redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'alert', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -253,5 +253,5 @@ class Tick:
     def _count(self, alert: Alert) -> None:
         self._metrics.transitions.labels(alert.status.value, alert.severity.value).inc()
         newest = max((item.fetched_at for item in alert.evidence if item.fetched_at is not None), default=None)
-        if newest is not None and alert.status != "resolved":
+        if newest is not None and alert.status in {AlertStatus.FIRING, AlertStatus.UPDATED}:
             self._metrics.alert_delay.observe(max(0.0, (self._clock.now() - newest).total_seconds() / self._clock.speed))

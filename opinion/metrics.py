@@ -158,6 +158,7 @@ class AlerterMetrics:
         self.shifted = Gauge("yuqing_detection_common_shift", "1 while all subjects rise together: the model, a source, or the whole market.", registry=registry)
         self.rules_read = Counter("yuqing_rules_read", "Times that changed rules were read, by how it ended.", ["outcome"], registry=registry)
         self.firing = Gauge("yuqing_alerts_firing", "Alerts that are on.", ["severity"], registry=registry)
+        self.pending = Gauge("yuqing_alerts_pending", "Subjects that pass a threshold and are held back: few voices, or chance.", registry=registry)
         self.transitions = Counter("yuqing_alert_transitions", "Alert transitions written.", ["status", "severity"], registry=registry)
         self.tick_duration = Histogram("yuqing_detection_tick_duration_seconds", "Length of one look at the windows.", buckets=STEP_BUCKETS, registry=registry)
         self.alert_delay = Histogram("yuqing_alert_delay_seconds", "From the fetch of the newest evidence to the transition.", buckets=AGE_BUCKETS, registry=registry)
@@ -208,6 +209,7 @@ class AlerterMetrics:
             metric.clear()
         for severity in Severity:
             self.firing.labels(severity.value).set(0)
+        self.pending.set(0)
         for language in WATCHED_LANGUAGES:
             self.language_blind.labels(language).set(0)
         for scan in Scan:

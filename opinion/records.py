@@ -337,6 +337,7 @@ class Severity(StrEnum):
 class AlertStatus(StrEnum):
     """What a transition says."""
 
+    PENDING = "pending"  # held back: sequence 0, told to nobody
     FIRING = "firing"
     UPDATED = "updated"
     RESOLVED = "resolved"
@@ -349,6 +350,9 @@ class TransitionReason(StrEnum):
     SCORE_GREW = "score_grew"
     SEVERITY_ROSE = "severity_rose"
     CALM_AGAIN = "calm_again"
+    FEW_VOICES = "few_voices"  # pending: so far one story, one author or too few of them tell it
+    MAY_BE_CHANCE = "may_be_chance"  # pending: one of many subjects, or all rise together
+    LAPSED = "lapsed"  # pending, and nothing came of it
     SOURCE_LOST = "source_lost"
     SOURCE_BACK = "source_back"
     ACKNOWLEDGED = "acknowledged"
@@ -423,7 +427,7 @@ class Alert(Struct, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     alert_id: str
-    sequence: int  # 1 for the first transition of an alert
+    sequence: int  # 1 for the first transition of an alert; 0 while it is pending
     subject: str
     subject_name: str
     severity: Severity

@@ -174,7 +174,8 @@ def _replayed(recording: Recording, rules: RuleBook) -> list[Transition]:
     until_s = -(-max(track.end_s for track in recording.tracks.values()) // PANE_S) * PANE_S
     spikes = detector.spikes(datetime.fromtimestamp(until_s, UTC))
     companies = detector.explaining(spikes)
-    return detector.decide(_with_breadth(spike, recording, companies=companies) for spike in spikes)
+    decided = detector.decide(_with_breadth(spike, recording, companies=companies) for spike in spikes)
+    return [transition for transition in decided if transition.sequence]  # without what only waited
 
 
 def _with_breadth(spike: Spike, recording: Recording, *, companies: Sequence[str]) -> Spike:

@@ -34,7 +34,9 @@ def alerts() -> None:
 
 
 @alerts.command("list")
-@click.option("--status", type=click.Choice(["open", "firing", "updated", "resolved", "all"]), default="all", help="open: firing or updated.")
+@click.option(
+    "--status", type=click.Choice(["open", "pending", "firing", "updated", "resolved", "all"]), default="all", help="open: firing or updated; pending: held back, told to nobody."
+)
 @click.option("--subject", help="Of this subject only, e.g. entity:XNAS:AAPL.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, help="At most so many.")
 @AS_JSON

@@ -266,7 +266,9 @@ def _print_detection(found: dict[str, Any] | None) -> None:
         click.echo("detection: no alerter has looked yet")
         return
     thresholds = ", ".join(f"{scan} {'off' if theta is None else f'{theta:.2f}'}" for scan, theta in found["thresholds"].items())
-    click.echo(f"detection: looked at {found['at']}, {found['subjects']} subjects, {found['firing']} alerts on, rules {found['rules_version']}")
+    click.echo(
+        f"detection: looked at {found['at']}, {found['subjects']} subjects, {found['firing']} alerts on, {found.get('pending', 0)} held back, rules {found['rules_version']}"
+    )
     click.echo(f"  thresholds (-log10 of the probability on a usual day): {thresholds} (of counts: each subject's own follows from its past)")
     if found["silent"]:
         click.echo("  SILENT: no text from any source in an hour that always had some: calm means nothing, no alert ends")

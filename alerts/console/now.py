@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import timedelta
 from typing import cast
 
 import msgspec
@@ -43,7 +44,10 @@ class FrontRoute(ConsoleRoute):
 front = APIRouter(route_class=FrontRoute, include_in_schema=False)
 router = APIRouter(route_class=ConsoleRoute, include_in_schema=False)
 
-OPEN = frozenset({"firing", "updated"})
+OPEN, PENDING = frozenset({"firing", "updated"}), frozenset({"pending"})
+PENDING_FOR = timedelta(days=1)
+"""What has waited longer is no news."""
+MOST_PENDING = 20
 MOST_ALERTS = 200
 """More than anybody reads; the worst of them are shown."""
 SPARK_HOURS = 24
@@ -72,8 +76,17 @@ async def show_now(visit: Visited) -> Response:
     found = [alert for _, alert in await parts.alerts.page(Wanted(statuses=OPEN, limit=MOST_ALERTS))]
     found.sort(key=lambda alert: (_WORST_FIRST[alert.severity], -alert.updated_at.timestamp()))
     opinions, sources = [alert for alert in found if alert.lane is not Lane.SOURCE], [alert for alert in found if alert.lane is Lane.SOURCE]
+    waiting = [alert for _, alert in await parts.alerts.page(Wanted(statuses=PENDING, since=parts.clock.now() - PENDING_FOR, limit=MOST_PENDING))]
     eyes = await eyes_of(parts, words=visit.words)
-    return visit.page("now.html", cards=await cards_of(visit, opinions), lost=await cards_of(visit, sources), eyes=eyes, most=MOST_ALERTS, few=FEW_EVIDENCE)
+    return visit.page(
+        "now.html",
+        waiting=await cards_of(visit, waiting),
+        cards=await cards_of(visit, opinions),
+        lost=await cards_of(visit, sources),
+        eyes=eyes,
+        most=MOST_ALERTS,
+        few=FEW_EVIDENCE,
+    )
 
 
 @router.get("/alerts/{alert_id}")

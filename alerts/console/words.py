@@ -76,6 +76,9 @@ WORDS: dict[str, tuple[str, str]] = {
     # alerts
     "open_alerts": ("Open alerts", "未结警报"),
     "lost_alerts": ("Sources and languages that fell silent", "沉默的来源与语种"),
+    "waiting_alerts": ("Stands out, held back", "异常待确认"),
+    "reason_few_voices": ("few voices so far", "声源过少"),
+    "reason_may_be_chance": ("may be chance", "可能出于偶然"),
     "no_open_alert": ("No alert is on.", "当前没有警报。"),
     "calm_while_blind": ("No alert is on, but see above: calm means nothing now.", "当前没有警报，但如上所示，平静不代表无事。"),
     "only_most": ("Only the {most} changed last are shown.", "仅显示最近变动的 {most} 条。"),
@@ -85,6 +88,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "severity_critical": ("critical", "严重"),
     "status": ("Status", "状态"),
     "status_firing": ("on", "进行中"),
+    "status_pending": ("held back", "待确认"),
     "status_updated": ("on, grown", "进行中（升级）"),
     "status_resolved": ("over", "已结束"),
     "lane_share": ("share of negatives", "负面占比"),

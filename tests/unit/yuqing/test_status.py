@@ -207,7 +207,7 @@ def state(**changes: Any) -> dict[str, Any]:
 def detection(**changes: Any) -> dict[str, Any]:
     """What an alerter that has looked leaves."""
     thresholds = {"share": 3.6712, "day": None, "count": 12.0}
-    return {"at": WATERMARK, "rules_version": "r1", "subjects": 12, "thresholds": thresholds, "silent": False, "shifted": False, "firing": 2} | changes
+    return {"at": WATERMARK, "rules_version": "r1", "subjects": 12, "thresholds": thresholds, "silent": False, "shifted": False, "firing": 2, "pending": 1} | changes
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def detection(**changes: Any) -> dict[str, Any]:
         (state(blind=["yuqing.documents.v1-0"]), "BLIND, no live worker on yuqing.documents.v1-0", 1),
         (state(watermark=None, partitions=[]), "nothing is being watched", 1),
         (state(), "no alerter has looked yet", 0),
-        (state(detection=detection()), "12 subjects, 2 alerts on, rules r1", 0),
+        (state(detection=detection()), "12 subjects, 2 alerts on, 1 held back, rules r1", 0),
         (state(detection=detection()), "share 3.67, day off, count 12.00", 0),
         (state(detection=detection(silent=True)), "SILENT: no text from any source", 1),
         (state(detection=detection(shifted=True)), "SHIFT: all subjects rise together", 0),

@@ -11,6 +11,7 @@ from alerts.console.look import LANGS, THEMES
 from alerts.console.subjects import SPANS
 from alerts.console.web import SAID
 from alerts.console.words import WORDS, Words
+from alerts.pending import WAITING
 from opinion.metrics import SOURCE_STATES
 from opinion.records import AlertStatus, DocumentKind, Lane, Scan, Severity
 
@@ -23,6 +24,7 @@ FAMILIES: dict[str, list[str]] = {
     "scan": [item.value for item in Scan],
     "state": [*SOURCE_STATES, "unwatched"],
     "silence": ["pending", "active", "expired"],
+    "reason": [reason.value for reason in WAITING],
     "span": list(SPANS),
     "lang": list(LANGS),
     "theme": list(THEMES),
