@@ -221,6 +221,7 @@ class Detector:
         last, before = self._episodes.get(subject), self._pending.pop(subject, None)
         if last is not None and last.ended_at is None:
             return []
+        before = None if before is None or before.forgotten(spike.at) else before
         pending, transition = wait(before, spike, last=last, rules=self.rules.of(subject))
         if pending is not None:
             self._pending[subject] = pending
@@ -249,9 +250,8 @@ class Detector:
 
     def _step(self, subject: str, spike: Spike | None, *, at: datetime) -> list[Transition]:
         pending = self._pending.get(subject)
-        episode, transition = step(
-            self._episodes.get(subject), spike, at=at, rules=self.rules.of(subject), alert_id=pending.alert_id if pending and pending.lapsed_at is None else None
-        )
+        alert_id = pending.alert_id if pending is not None and pending.lapsed_at is None else None
+        episode, transition = step(self._episodes.get(subject), spike, at=at, rules=self.rules.of(subject), alert_id=alert_id)
         if spike is not None and transition is not None and transition.status == AlertStatus.RESOLVED:
             return []  # `_settle` ends it: not while all sources are silent, and at the same instant however often was looked
         if episode is None:
