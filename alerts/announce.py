@@ -11,7 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from opinion.bus import partitions_of
+from opinion.bus import partitions_of, stop_consumer
 from opinion.clock import monotonic_s
 from opinion.codec import decode
 from opinion.errors import RecordError, YuqingError
@@ -46,7 +46,7 @@ async def announce(kafka: str, names: Names, *, enqueue: Enqueue) -> None:
             log.warning("deliveries wait for Kafka or Redis", error=str(error))
             await asyncio.sleep(RETRY_S)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
 
 async def _follow(consumer: AIOKafkaConsumer, enqueue: Enqueue) -> None:

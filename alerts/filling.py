@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from alerts.archive import Archive
-from opinion.bus import partitions_of
+from opinion.bus import partitions_of, stop_consumer
 from opinion.clock import Clock
 from opinion.codec import decode
 from opinion.errors import RecordError, YuqingError
@@ -62,7 +62,7 @@ class Filling:
                 log.warning("the archive of documents waits", error=str(error))
                 await asyncio.sleep(RETRY_S)
             finally:
-                await consumer.stop()
+                await stop_consumer(consumer)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from opinion.bus import partitions_of
+from opinion.bus import partitions_of, stop_consumer
 from opinion.codec import encode
 from opinion.errors import BusUnavailable, ConfigError
 from opinion.records import Op, ScoredDocument
@@ -78,7 +78,7 @@ class Live:
                 log.warning("live alerts wait for Kafka", error=str(error))
                 await asyncio.sleep(RETRY_S)
             finally:
-                await consumer.stop()
+                await stop_consumer(consumer)
 
     def heard(self, scored: ScoredDocument) -> None:
         """Tell listeners of a judged document."""

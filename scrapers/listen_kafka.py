@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -24,10 +23,10 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from opinion.bus import stop_consumer
 from opinion.clock import Clock, epoch_ms, from_epoch_ms, monotonic_s
 from opinion.errors import SourceError, SourceUnavailable, SourceWalled
-from opinion.tasks import end
-from scrapers.listen import CLOSE_WITHIN_S, MOST_FRAME_BYTES, Batch, Pace
+from scrapers.listen import MOST_FRAME_BYTES, Batch, Pace
 from scrapers.source import Ask, Frame, Gap
 from scrapers.sources.kafka import STARTS, Places, places_of
 from scrapers.urls import masked
@@ -124,9 +123,7 @@ class TopicConnection:
 
     async def close(self) -> None:
         """Close it."""
-        stopping = asyncio.create_task(_stop(self._consumer), name="stop")  # of its own, so that what stops halfway in it is not us
-        await asyncio.wait({stopping}, timeout=CLOSE_WITHIN_S)
-        await end(stopping)
+        await stop_consumer(self._consumer)
 
     def _found(self) -> list[TopicPartition]:
         numbers = self._consumer.partitions_for_topic(self._topic)
@@ -215,14 +212,6 @@ class TopicConnection:
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock.now())
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop the client; where a request waits to be repeated, it raises a cancellation that nobody asked for and leaves its connections open (aiokafka 0.14)."""
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        await consumer._client.close()  # noqa: SLF001 - it cannot be stopped twice
 
 
 def _is_long(record: ConsumerRecord) -> bool:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from opinion.bus import stop_consumer
 from opinion.clock import SystemClock, epoch_ms
 from opinion.errors import YuqingError
 from opinion.metrics import WorkerMetrics
@@ -75,8 +76,7 @@ class Progress:
                     log.warning("progress not reported", error=repr(error))
                 await asyncio.sleep(REPORT_EVERY_S)
         finally:
-            if started:
-                await consumer.stop()
+            await stop_consumer(consumer)
 
     async def _report(self, consumer: AIOKafkaConsumer) -> None:
         partitions = [TopicPartition(*key) for key in sorted(self._assigned())]

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 
 from alerts.detector import DetectorState
 from alerts.subscriptions import Match, Subscription, SubscriptionStore, new_key
-from opinion.bus import Producer, create_topics, read_all
+from opinion.bus import Producer, create_topics, read_all, stop_consumer
 from opinion.codec import decode, encode
 from opinion.names import Names, digest, doc_id_of
 from opinion.records import Alert, AlertStatus, Document, ScoredDocument
@@ -206,7 +206,7 @@ async def _written(kafka: str, names: Names) -> dict[tuple[str, int], tuple[Aler
             for record in records:
                 alert = decode(record.value, Alert)
                 found[alert.alert_id, alert.sequence] = alert, record.timestamp / 1000
-    await consumer.stop()
+    await stop_consumer(consumer)
     return found
 
 

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource
 from aiokafka.partitioner import DefaultPartitioner
 
-from opinion.bus import BATCH_BYTES, SET_ON_TOPIC, Producer, Record, create_topics, read_all
+from opinion.bus import BATCH_BYTES, SET_ON_TOPIC, Producer, Record, create_topics, read_all, stop_consumer
 from opinion.errors import BusUnavailable
 from opinion.names import Names
 from tests.support.workers import until
@@ -69,7 +69,7 @@ async def read_partitions(kafka: str, topic: str, *, count: int) -> dict[int, li
             for partition, messages in (await consumer.getmany(timeout_ms=1000)).items():
                 found[partition.partition] += [message.value for message in messages]
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
     return found
 
 

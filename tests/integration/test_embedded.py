@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from opinion.bus import Producer, create_topics
+from opinion.bus import Producer, create_topics, stop_consumer
 from opinion.errors import ServerFailed
 from opinion.names import Names
 from opinion.redis_client import connect
@@ -28,7 +28,7 @@ async def read_all(address: str, topic: str) -> list[bytes | None]:
         async with asyncio.timeout(10):
             return [(await consumer.getone()).value]
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def test_kafka_keeps_its_records_over_a_restart(tmp_path: Path, names: Names) -> None:
