@@ -1,14 +1,16 @@
 """Why a text was judged as it was: each word is left out in turn, and what that does to the answer is its weight (occlusion).
 
 Faithful to the label by construction, with no gradient and no second model; a word whose meaning others repeat weighs little.
+Where time is short, stretches of neighbouring words are left out first, and then single words of the stretches that weighed most.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
-from models.backends.base import Backend, ModelInput
+from models.backends.base import Backend, Floats, ModelInput
 from opinion.records import Evidence
 
 MOST_EVIDENCE = 5
@@ -16,6 +18,10 @@ MOST_EVIDENCE = 5
 LEAST = 1e-9
 """Probabilities are held above this before the logarithm."""
 HAN = "\u3400", "\u9fff"
+STRETCHES, FINER = 8, 2
+"""Parts that a text is looked at in when time is short, and how many of these word by word: 25 texts are judged for one of 64 words, not 65."""
+MOST_WORDS = 64
+"""Of such a text: titles and first sentences decide most."""
 
 
 def explain(backend: Backend, item: ModelInput) -> list[Evidence]:
@@ -26,13 +32,44 @@ def explain(backend: Backend, item: ModelInput) -> list[Evidence]:
     Errors:
         InferenceError: the model fails (retryable).
     """
-    text = f"{item.title}\n{item.text}" if item.title and item.text else item.title or item.text
+    text = _text(item)
     spans = words_of(text, backend.spans(text))
+    return _strongest(text, spans, _weights(backend, item, text, spans))
+
+
+def explain_quickly(backend: Backend, item: ModelInput) -> list[Evidence]:
+    """What `explain` finds, nearly: of the first MOST_WORDS words, and only in the stretches of them that weigh most.
+
+    Errors:
+        InferenceError: the model fails (retryable).
+    """
+    text = _text(item)
+    spans = words_of(text, backend.spans(text))[:MOST_WORDS]
+    if len(spans) <= 2 * STRETCHES:
+        return explain(backend, item)
+    text = text[: spans[-1][1]]
+    bounds = [len(spans) * part // STRETCHES for part in range(STRETCHES + 1)]
+    stretches = [(spans[first][0], spans[last - 1][1]) for first, last in pairwise(bounds)]
+    weights = _weights(backend, item, text, stretches)
+    heaviest = sorted(range(STRETCHES), key=lambda part: (-weights[part], part))[:FINER]
+    words = [span for part in sorted(heaviest) for span in spans[bounds[part] : bounds[part + 1]]]
+    return _strongest(text, words, _weights(backend, item, text, words))
+
+
+def _text(item: ModelInput) -> str:
+    return f"{item.title}\n{item.text}" if item.title and item.text else item.title or item.text
+
+
+def _weights(backend: Backend, item: ModelInput, text: str, spans: Sequence[tuple[int, int]]) -> list[float]:
+    """For each span, by how much the winning sentiment's log-probability falls without it."""
     variants = [text, *(text[:start] + text[end:] for start, end in spans)]
-    sentiment = backend.score([ModelInput("", variant, item.kind, item.lang) for variant in variants]).sentiment
+    sentiment: Floats = backend.score([ModelInput("", variant, item.kind, item.lang) for variant in variants]).sentiment
     winner = int(sentiment[0].argmax())
     whole = math.log(max(float(sentiment[0, winner]), LEAST))
-    weights = [whole - math.log(max(float(row[winner]), LEAST)) for row in sentiment[1:]]
+    return [whole - math.log(max(float(row[winner]), LEAST)) for row in sentiment[1:]]
+
+
+def _strongest(text: str, spans: Sequence[tuple[int, int]], weights: Sequence[float]) -> list[Evidence]:
     found = [Evidence(text[start:end], start, end, round(weight, 4)) for (start, end), weight in zip(spans, weights, strict=True) if weight > 0]
     return sorted(found, key=lambda evidence: (-evidence.weight, evidence.start))[:MOST_EVIDENCE]
 

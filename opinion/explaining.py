@@ -21,8 +21,8 @@ MOST_ASKED = 3
 WAITING_S = 10
 """A question that was not taken for so long is of no use any more."""
 KEPT = timedelta(days=1)
-ALIVE_S = 15
-"""A worker that answers says so at least this often."""
+ALIVE_S = 5
+"""A worker that answers says so at least this often; one that has no time for it says nothing, and nobody waits."""
 LOOK_S = 0.05
 MOST_WAITING = 60
 

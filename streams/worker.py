@@ -32,7 +32,7 @@ from streams.aggregate import AggregateStep
 from streams.app import build_app
 from streams.batches import Step
 from streams.dead import DeadLetters
-from streams.explain import Explaining, answer_questions
+from streams.explain import Allowance, Explaining, answer_questions
 from streams.progress import Progress
 from streams.score import Judging, ScoreStep
 
@@ -119,7 +119,7 @@ def _configured_judge(settings: Settings, metrics: WorkerMetrics) -> Judging:
 
 def _explaining(judge: object, explanations: Explanations, *, executor: ThreadPoolExecutor, clock: Clock) -> list[Coroutine[Any, Any, None]]:
     """The work of a worker whose model can say why."""
-    return [answer_questions(explanations, judge, executor=executor, clock=clock)] if isinstance(judge, Explaining) else []
+    return [answer_questions(explanations, judge, executor=executor, clock=clock, allowance=Allowance())] if isinstance(judge, Explaining) else []
 
 
 def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:

@@ -13,7 +13,7 @@ from opinion.names import Names
 from opinion.records import Document, Evidence
 from opinion.redis_client import connect
 from opinion.tasks import end
-from streams.explain import answer_questions
+from streams.explain import Allowance, answer_questions
 from tests.support.records import NOON
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ class Words:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def explain(self, document: Document) -> Sequence[Evidence]:
+    def explain_quickly(self, document: Document) -> Sequence[Evidence]:
         self.asked.append(document.title)
         if document.title == "poison":
             raise InferenceError("no")
@@ -40,7 +40,7 @@ async def test_questions_are_answered_once_and_a_failing_one_costs_only_itself(r
     redis, judge = connect(redis_url), Words()
     explanations = Explanations(redis, names)
     with ThreadPoolExecutor(1) as executor:
-        answering = asyncio.create_task(answer_questions(explanations, judge, executor=executor, clock=ManualClock(NOON)))
+        answering = asyncio.create_task(answer_questions(explanations, judge, executor=executor, clock=ManualClock(NOON), allowance=Allowance()))
         try:
             async with asyncio.timeout(10):
                 while not await redis.exists(names.explainers):  # noqa: ASYNC110 - it is asked, it does not tell

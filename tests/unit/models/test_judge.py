@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.backends.base import ModelInput, Scores
 from models.entities import LinkedEntity
-from models.explain import words_of
+from models.explain import FINER, MOST_WORDS, STRETCHES, words_of
 from models.judge import Judge, rounded
 from opinion.errors import InferenceError, PoisonText
 from opinion.records import TOPICS, Document, Judgement
@@ -115,6 +115,20 @@ def test_the_word_that_decides_is_the_evidence() -> None:
     (evidence,) = Judge(Backend(), Linker()).explain(document(title="", text=text))
     assert (evidence.text, text[evidence.start : evidence.end]) == ("bad", "bad")
     assert evidence.weight == pytest.approx(np.log(0.8 / 0.2), abs=1e-3)
+
+
+def test_in_a_hurry_the_deciding_word_of_a_long_text_is_found_with_few_passes() -> None:
+    text = " ".join(["shares", "look", *["so"] * 40, "bad", *["today"] * (MOST_WORDS - 43), *["bad"] * 30])
+    backend = Backend()
+    (evidence,) = Judge(backend, Linker()).explain_quickly(document(title="", text=text))
+    assert (evidence.text, evidence.start) == ("bad", text.index("bad"))
+    assert sum(backend.calls) <= 1 + STRETCHES + 1 + FINER * MOST_WORDS // STRETCHES
+
+
+def test_in_a_hurry_short_texts_are_explained_in_full() -> None:
+    text = "shares look bad today"
+    judging = Judge(Backend(), Linker())
+    assert judging.explain_quickly(document(title="", text=text)) == judging.explain(document(title="", text=text)) != []
 
 
 def test_chinese_pieces_stand_alone_and_latin_ones_join() -> None:
