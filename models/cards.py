@@ -52,6 +52,7 @@ class Card(Struct, frozen=True):
     heads_sha256: str
     encoder: Encoder
     trained_at: datetime | None = None  # None in cards written before it was kept
+    mean_of: list[str] = field(default_factory=list)  # revisions of the models whose mean the weights are; empty: they come from one training
     licence: str = ""
     intended_use: str = ""
     limits: list[str] = field(default_factory=list)

@@ -218,6 +218,19 @@ def model_promote(name: str, *, force: bool) -> None:
     promote_model(name, force=force, settings=_settings(), now=datetime.now(UTC), echo=_say)
 
 
+@model_group.command("average")
+@click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True)
+@click.option("--out", help="Folder to make; default: one under runs/.")
+def model_average(directories: tuple[str, ...], *, out: str | None) -> None:
+    """Make the mean of trained models: on texts that none has seen it is better than each, and as fast.
+
+    The DIRECTORIES are folders of `yuqing train`, best with another `seed` in each configuration. Temperatures are fitted and scores measured anew: 10 minutes on two cores.
+    """
+    from yuqing.training import average_models
+
+    average_models(directories, out, settings=_settings(), echo=_say)
+
+
 @model_group.command("rollback")
 def model_rollback() -> None:
     """Have workers load what they loaded before the last promotion; again and again, back to the built-in model."""

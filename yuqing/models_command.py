@@ -130,6 +130,8 @@ def _card_lines(card: Card, directory: Path) -> Iterator[str]:
     yield f"  {'directory':<11}{directory}"
     yield f"  {'encoder':<11}{card.encoder.name} ({card.encoder.sha256[:12]}) {card.encoder.origin}".rstrip()
     yield f"  {'trained':<11}{card.trained_at.isoformat(timespec='seconds') if card.trained_at else 'not said'}"
+    if card.mean_of:
+        yield f"  {'mean of':<11}{', '.join(card.mean_of)}"
     yield f"  {'licence':<11}{card.licence or 'not said'}"
     yield f"  {'for':<11}{card.intended_use or 'not said'}"
     yield "trained on"

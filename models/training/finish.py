@@ -58,8 +58,10 @@ def pooling_of(reader: Passes, rows: Sequence[Row]) -> Pooling:
     return Pooling(features, groups_of(inputs), np.concatenate(named), np.array(named_rows, np.int64), np.array(named_labels, np.int64))
 
 
-def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int) -> dict[str, Any]:
-    """Write adapters, calibrated heads and the card into `out`; returns the card.
+def finish(
+    *, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int, mean_of: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write adapters, calibrated heads and the card into `out`; returns the card. `mean_of` names the models whose mean the weights are.
 
     Errors:
         ModelLoadError: `out` cannot be written.
@@ -90,6 +92,7 @@ def finish(*, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], pa
         encoder=(encoder_files.NAME, encoder_files.SHA256),
         trained=[row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN],
         trained_at=datetime.now(UTC),
+        mean_of=mean_of,
         scores={**scores, "embedding": {"cosine to the untuned encoder, held out": cosine}},
     )
     (out / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")

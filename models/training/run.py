@@ -36,7 +36,7 @@ def train(config: TrainConfig, out: Path, *, base: Path, device: str = "auto", t
         ModelLoadError: the device is not there.
     """
     began = time.perf_counter()
-    _make(out)
+    make_folder(out)
     if threads:
         torch.set_num_threads(threads)
     (out / CONFIG).write_bytes(msgspec.toml.encode(config))
@@ -83,7 +83,12 @@ def weights_of(rows: Sequence[Row], *, power: float) -> list[float]:
     return [float(weights[label]) if label >= 0 else 1.0 for label in labels]
 
 
-def _make(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the folder of a training.
+
+    Errors:
+        ConfigError: it holds something already, or cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from models.tuning import make_ready
 
@@ -51,6 +53,14 @@ def test_threads_sleep_while_they_wait_unless_the_operator_says_otherwise(monkey
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     make_ready()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_small_products_are_made_on_one_thread() -> None:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    make_ready()
+    libraries = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
+    assert libraries
+    assert {library["num_threads"] for library in libraries} == {1}
 
 
 def test_the_process_is_made_ready_before_torch_is_loaded() -> None:
