@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPException
+from http.client import NOT_FOUND, OK, HTTPConnection, HTTPException
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -65,24 +65,24 @@ def _near(host: str) -> str:
 
 
 def _ask(process: str, host: str, port: int) -> Found | None:
-    """How what listens at a port is; None: nothing does."""
+    """How the process of ours that listens at a port is; None: nothing does, or something else, such as the intake among the ports of workers."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     connection = HTTPConnection(host, port, timeout=ANSWERS_WITHIN_S)
     try:
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, HTTPException):
         return None
     except TimeoutError:
         return Found(process, address, f"does not answer within {ANSWERS_WITHIN_S:g} s")
-    except (OSError, HTTPException) as error:
+    except OSError as error:
         return Found(process, address, f"does not answer: {error}")
     finally:
         connection.close()
-    return Found(process, address, "" if status == 200 else f"not well, it answers {status}")
+    return None if status == NOT_FOUND else Found(process, address, "" if status == OK else f"not well, it answers {status}")
 
 
 def _absent(ports: Sequence[int], host: str) -> str:
     if not ports:
         return "the system chose its port, so it cannot be asked"
-    return f"does not listen at {host}, port {ports[0]}" + (f" to {ports[-1]}" if len(ports) > 1 else "")
+    return f"does not answer at {host}, port {ports[0]}" + (f" to {ports[-1]}" if len(ports) > 1 else "")

@@ -19,7 +19,7 @@ CLUSTER = {"YUQING_PARTITIONS", "YUQING_REPLICATION"}
 def test_the_same_commands_are_run(process: str) -> None:
     command = ["yuqing", PROCESSES[process][0]]
     (container,) = templates(list(whole().values()))[f"yuqing-{process}"]["spec"]["containers"]
-    (unit,) = (DEPLOY / "systemd").glob(f"yuqing-{process}*.service")
+    (unit,) = (DEPLOY / "systemd" / "system").glob(f"yuqing-{process}*.service")
     started = dict(unit_lines(unit)["Service"])["ExecStart"].split()
     assert compose_file()["services"][process]["command"] == container["command"] == ["yuqing", *started[1:]] == command
 
@@ -33,7 +33,7 @@ def test_the_same_settings_are_given() -> None:
 
 
 def test_settings_that_are_no_variables_are_read_from_the_same_file() -> None:
-    common = dict(unit_lines(DEPLOY / "systemd" / "yuqing-.service.d" / "common.conf")["Service"])
+    common = dict(unit_lines(DEPLOY / "systemd" / "system" / "yuqing-.service.d" / "common.conf")["Service"])
     assert common["WorkingDirectory"] == "/etc/yuqing"
     for file in (DEPLOY / "etc" / "yuqing.toml", DEPLOY / "kubernetes" / "base" / "yuqing.toml"):
         assert tomllib.loads(file.read_text(encoding="utf-8")) == {}, "what is given here would be everybody's"

@@ -11,7 +11,7 @@ from opinion.settings import PREFIX, load_settings
 from tests.support.deployment import DEPLOY, PROCESSES, VARIABLES, environment_file, unit_lines
 from yuqing.cli import main
 
-FOLDER = DEPLOY / "systemd"
+FOLDER = DEPLOY / "systemd" / "system"
 UNITS = {"scraper": "yuqing-scraper.service", "worker": "yuqing-worker@.service", "alerter": "yuqing-alerter.service"}
 COMMON = FOLDER / "yuqing-.service.d" / "common.conf"
 ELSEWHERE = ("sysinit", "basic", "shutdown", "multi-user", "network-online")
@@ -97,7 +97,7 @@ def test_variables_are_settings_and_valid() -> None:
         if key == "Environment"
         for word in value.split()
     }
-    given = environment_file(FOLDER / "yuqing.env")
+    given = environment_file(FOLDER.parent / "yuqing.env")
     assert {name for name in set_by_units if name.startswith(PREFIX)} | given.keys() <= VARIABLES
     load_settings(given).require_servers()
     assert given.keys().isdisjoint(set_by_units)
@@ -114,5 +114,5 @@ def test_units_write_to_their_state_directory_alone() -> None:
     assert (lines["ProtectSystem"], lines["ProtectHome"], lines["PrivateTmp"]) == ("strict", "yes", "yes")
     assert lines["StateDirectory"] == "yuqing"
     assert "YUQING_DATA_DIR=%S/yuqing" in lines["Environment"]
-    (user,) = [line.split()[1] for line in (FOLDER / "sysusers.d" / "yuqing.conf").read_text().splitlines() if line.startswith("u ")]
+    (user,) = [line.split()[1] for line in (FOLDER.parent / "sysusers.d" / "yuqing.conf").read_text().splitlines() if line.startswith("u ")]
     assert user == lines["User"] == lines["Group"]

@@ -81,7 +81,7 @@ async def test_a_process_that_is_named_must_be_there(listen: Callable[..., Await
     await listen(first)
     code, said = await asked(ports, "scrape", "alert", "work")
     assert code == 1
-    assert said[1:] == [f"alert: does not listen at 127.0.0.1, port {first + 1}", f"work: does not listen at 127.0.0.1, port {first + 2} to {first + 17}"]
+    assert said[1:] == [f"alert: does not answer at 127.0.0.1, port {first + 1}", f"work: does not answer at 127.0.0.1, port {first + 2} to {first + 17}"]
 
 
 async def test_a_worker_that_counted_up_is_found(listen: Callable[..., Awaitable[None]], ports: dict[str, str], first: int) -> None:
@@ -95,16 +95,19 @@ async def test_one_that_hangs_is_not_well(ports: dict[str, str], first: int, mon
         assert await asked(ports) == (1, [f"scrape: does not answer within 0.2 s (127.0.0.1:{first})"])
 
 
-async def test_one_that_speaks_another_language_is_not_well(ports: dict[str, str], first: int) -> None:
-    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@pytest.mark.parametrize("answer", [b"+PONG\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
+async def test_what_is_not_ours_is_passed_over(listen: Callable[..., Awaitable[None]], ports: dict[str, str], first: int, answer: bytes) -> None:
+    """The intake, for one, may be at a port that the ninth worker would take."""
+
+    async def somebody_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
-        writer.write(b"+PONG\r\n")
+        writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(babble, "127.0.0.1", first):
-        code, said = await asked(ports)
-    assert code == 1
-    assert said[0].startswith("scrape: does not answer: ")
+    async with await asyncio.start_server(somebody_else, "127.0.0.1", first + 10):
+        assert await asked(ports) == (1, ["no process of ours answers at 127.0.0.1"])
+        await listen(first + 2)
+        assert await asked(ports) == (0, [f"work: well (127.0.0.1:{first + 2})"])
 
 
 @pytest.mark.parametrize(("host", "near"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("localhost", "localhost")])
