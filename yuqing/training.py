@@ -47,8 +47,9 @@ def average_models(directories: Sequence[str], out: str | None, *, settings: Set
 
     Errors:
         ConfigError: the folder is not empty, or cannot be written.
-        ModelLoadError: a folder holds no model of this encoder.
+        ModelLoadError: a folder holds no model of this encoder, or torch is not there.
     """
+    need_torch("the mean of trainings")
     from models.encoder_files import prepare_model  # noqa: PLC0415 - torch
     from models.training.average import average  # noqa: PLC0415
     from models.training.run import make_folder  # noqa: PLC0415
