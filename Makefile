@@ -89,6 +89,7 @@ dashboards: dev ## write the dashboards of deploy/grafana from their code
 lock: $(UV) ## resolve the dependencies anew
 	$(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-dev.lock.txt
 	$(UV) pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements-dev.lock.txt -o requirements.lock.txt
+	echo torch | $(UV) pip compile pyproject.toml --excludes /dev/stdin --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements.lock.txt -o requirements-cpu.lock.txt
 	echo uv | $(UV) pip compile - --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-uv.lock.txt
 
 clean: ## remove what make made; state under the data directory stays

@@ -213,7 +213,7 @@ class Alerter:
             access=Access(ensure_token(settings, "api"), settings.api_tokens, rate_per_min=settings.api_rate_per_min),
             status=self._status,
             sources=self._sources,
-            ready=lambda: self._ticked,
+            ready=lambda: self._ticked or self._leadership.stands_by,
             clock=settings.clock(),
             wall=wall,
         )
@@ -223,7 +223,8 @@ class Alerter:
         return _Server(configuration)
 
     async def _status(self) -> dict[str, Any]:
-        found = self._tick.watermark
+        """How far the windows are: as the leader last saw it; one that stands by looks itself."""
+        found = self._tick.watermark if self._leadership.leading else await self._tick.look()
         return {
             "leading": self._leadership.leading,
             "watermark": None if found.at is None else found.at.isoformat(),

@@ -45,6 +45,8 @@ class Leadership:
         self._me = uuid.uuid4().hex
         self._until_s = 0.0
         self.token = 0
+        self.stands_by = False
+        """Whether another process led when the lease was last asked for."""
 
     async def hold(self) -> bool:
         """Take or renew the lease; False while another process holds it.
@@ -61,6 +63,7 @@ class Leadership:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not answer about the leader: {error}") from error
         self._until_s = asked_s + self.lease_s if taken else 0.0
+        self.stands_by = not taken
         return bool(taken)
 
     @property

@@ -174,9 +174,17 @@ class Tick:
         if read:
             self._detector.adopt(self._rules.rules)
 
+    async def look(self) -> Watermark:
+        """The watermark as the workers' marks have it now.
+
+        Errors:
+            StoreUnavailable: Redis does not answer (retryable).
+        """
+        return watermark(await self._store.marks(), now=self._clock.now(), wall=self._wall.now(), speed=self._clock.speed, expected=2 * self._partitions)
+
     async def _watch(self) -> Watermark:
         """The watermark, never going back; says when the inputs are not alive."""
-        found = watermark(await self._store.marks(), now=self._clock.now(), wall=self._wall.now(), speed=self._clock.speed, expected=2 * self._partitions)
+        found = await self.look()
         if found.at is not None and self.watermark.at is not None:
             found = msgspec.structs.replace(found, at=max(found.at, self.watermark.at))
         if found.blind and found.blind != self.watermark.blind:

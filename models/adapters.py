@@ -42,16 +42,18 @@ def adapters_bytes(tensors: Tensors) -> bytes:
 
 
 def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -> Path:
-    """The directory under `models_dir` of the encoder in `base` with the adapters of `file` merged; made (1 s) where it is not there yet.
+    """The directory of the encoder in `base` with the adapters of `file` merged: beside `base`, else under `models_dir`, and made there (1 s) where it is not there yet.
 
     Safe to call from several processes at once. The word table and tokenizer are links to those of `base` where the disk allows.
 
     Errors:
         ModelLoadError: no file, another hash than `sha256`, adapters of another encoder, or the directory cannot be written.
     """
-    directory = models_dir / f"merged-{sha256[:12]}-on-{base.name}-{FORM}"
-    if directory.is_dir():
-        return directory
+    name = f"merged-{sha256[:12]}-on-{base.name}-{FORM}"
+    directory = models_dir / name
+    for made in (base.parent / name, directory):
+        if made.is_dir():
+            return made
     try:
         data = file.read_bytes()
         if (found := hashlib.sha256(data).hexdigest()) != sha256:

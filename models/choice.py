@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -41,20 +43,28 @@ class Trial(Struct, frozen=True):
 def chosen(directory: Path, *, device: str, threads: int, trial: Callable[[str], float | None] | None = None) -> str:
     """The backend for the encoder in `directory`: torch where there is a GPU to use, else the faster of both. `trial` measures one.
 
+    Where torch is not installed there is nothing to choose. Where the directory cannot be written, as in an image, the answer is not kept.
+
     Errors:
         ModelLoadError: neither runs.
     """
-    if device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists()):
+    if device == "cuda":
+        return "torch"
+    if find_spec("torch") is None:
+        return "onnx"
+    if device == "auto" and Path("/dev/nvidia0").exists():
         return "torch"
     key = f"{directory.name} {_processor()} {os.cpu_count()} {threads} " + " ".join(version(name) for name in ("onnxruntime", "torch"))
     path = directory / "backend.json"
-    with locked(directory / ".backend.lock"):
+    kept = os.access(directory, os.W_OK)
+    with locked(directory / ".backend.lock") if kept else nullcontext():
         known = _known(path)
         if known is None or known.key != key:
             log.info("trying which backend is faster here", backends=list(BACKENDS))
             known = Trial(key, {name: (trial or _in_a_process(directory, threads))(name) for name in BACKENDS})
             log.info("tried", texts_per_s=known.texts_per_s)
-            path.write_bytes(msgspec.json.encode(known))
+            if kept:
+                path.write_bytes(msgspec.json.encode(known))
     return _best(known.texts_per_s)
 
 

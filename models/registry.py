@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ def load_backend(settings: Settings, *, on_batch: OnBatch | None = None, on_sent
     base = load_base(settings, on_batch=on_batch)
     if not settings.sentiment_models:
         return base
+    need_torch("`sentiment_models`")
     from models.backends.classifier import RoutedBackend, SentimentClassifier  # noqa: PLC0415 - see load_base
 
     loaded = {
@@ -57,11 +60,26 @@ def load_base(settings: Settings, *, on_batch: OnBatch | None = None) -> Backend
 
     directory, card = model_of(settings)
     base = encoder_files.prepare_model(settings.models_dir)
-    merged = merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=settings.models_dir)
+    merged = merged_directory(base, directory / ADAPTERS, sha256=card.adapters_sha256, models_dir=_place_for_more(settings))
     name = settings.backend if settings.backend != "auto" else chosen(merged, device=settings.device, threads=settings.threads)
     reader = reader_of(name, merged, device=settings.device, threads=settings.threads, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
     heads = load_heads(directory / HEADS, sha256=card.heads_sha256, hidden=reader.hidden)
     return Scorer(reader, heads, name=name, model=card.name, revision=card.revision, on_batch=on_batch)
+
+
+def _place_for_more(settings: Settings) -> Path:
+    """Where a model is merged that is not in the cache: beside it, or, where the cache came with an image and is read-only, in the data directory."""
+    return settings.models_dir if os.access(settings.models_dir, os.W_OK) else settings.data_dir / "models"
+
+
+def need_torch(what: str) -> None:
+    """Return where torch is installed; the image `cpu` is without.
+
+    Errors:
+        ModelLoadError: it is not.
+    """
+    if find_spec("torch") is None:
+        raise ModelLoadError(f"{what} needs torch, which is not installed here; the image `cuda` has it, and runs without a GPU as well")
 
 
 def reader_of(name: str, directory: Path, *, device: str, threads: int, max_tokens: int = 256, batch_tokens: int = 1024) -> Passes:
@@ -78,6 +96,7 @@ def reader_of(name: str, directory: Path, *, device: str, threads: int, max_toke
         from models.onnx_reader import OnnxReader  # noqa: PLC0415
 
         return OnnxReader(directory, precision=INT8 if name == "onnx-int8" else FLOAT32, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)
+    need_torch("the backend `torch`")
     from models.reader import Reader  # noqa: PLC0415
 
     return Reader(directory, device=device, threads=threads, max_tokens=max_tokens, batch_tokens=batch_tokens)

@@ -26,6 +26,8 @@ CONFIG_VARIABLE = "YUQING_CONFIG"
 
 LONGEST_KEPT = timedelta(days=30)
 """Alerts, deliveries and dead letters; whatever else has a term of its own is dropped before."""
+WORKERS_ON_A_HOST = 16
+"""Ports that are tried, from `worker_port` on, until one is free."""
 ROUTED_LANGUAGES = ("en", "zh", "*")
 """Languages that may have a sentiment model of their own: those we tell apart, and all others."""
 
@@ -108,7 +110,9 @@ class Settings(Strict):
         default_factory=default_data_dir,
         description="State of the embedded servers, tokens, the unpacked model (600 MB); empty: `yuqing` in `$XDG_DATA_HOME`, else in `~/.local/share`.",
     )
-    model_dir: FilePath | None = Field(None, description="Where unpacked models are cached; empty: `models` in the data directory.")
+    model_dir: FilePath | None = Field(
+        None, description="Where unpacked models are cached; empty: `models` in the data directory, where a promoted model goes as well if this one is read-only."
+    )
     namespace: str = Field("yuqing", pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="First part of every Kafka topic and of every Redis key that is not the default's.")
     partitions: int = Field(4, ge=1, le=512, description="Partitions of new topics: the number of workers that can share the work.")
     replication: int = Field(1, ge=1, le=5, description="Copies of new topics; 3 on a real cluster.")
@@ -239,6 +243,11 @@ class Settings(Strict):
     def models_dir(self) -> Path:
         """Where unpacked models are cached."""
         return self.model_dir or self.data_dir / "models"
+
+    @property
+    def worker_ports(self) -> range:
+        """Where workers on this host may listen: the first free one. 0 alone: wherever the system chooses."""
+        return range(self.worker_port, min(self.worker_port + WORKERS_ON_A_HOST, 65536)) if self.worker_port else range(1)
 
     @property
     def retention(self) -> timedelta | None:

@@ -40,8 +40,6 @@ log = structlog.get_logger()
 
 STOP_WITHIN_S = 6.0
 """Faust can hang while it joins a group or waits for a batch; un-acknowledged records are simply read again."""
-MOST_PORTS = 16
-"""Further workers on one host count up from the first port."""
 
 
 async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int:
@@ -135,8 +133,8 @@ def _assignment(apps: list[faust.App]) -> Iterable[tuple[str, int]]:
 
 async def _serve(registry: CollectorRegistry, settings: Settings) -> MetricsServer:
     """A metrics server on the first free port from `worker_port` on."""
-    for port in range(settings.worker_port, settings.worker_port + MOST_PORTS):
-        server = MetricsServer(registry, host=settings.api_host, port=port if settings.worker_port else 0, healthy=lambda: True)
+    for port in settings.worker_ports:
+        server = MetricsServer(registry, host=settings.api_host, port=port, healthy=lambda: True)
         try:
             bound = await server.start()
         except ConfigError:

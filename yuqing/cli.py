@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Coroutine
 from typing import IO, TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ class Group(click.Group):
         """Run, turning our errors into exit codes."""
         from opinion.errors import ConfigError, YuqingError
 
+        if os.getpid() == 1:  # the first process of a container, which no signal ends by itself: until a command has its own way to stop, SIGTERM ends it at once
+            signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
         try:
             return super().main(*args, **kwargs)
         except ConfigError as error:
@@ -116,14 +120,28 @@ def alert() -> None:
 
 
 @main.command()
+@click.argument("processes", metavar="[scrape|work|alert]...", nargs=-1, type=click.Choice(["scrape", "work", "alert"]))
+def health(processes: tuple[str, ...]) -> None:
+    """Are the processes on this machine, or in this container, well? Exits with 0 where they are, else with 1.
+
+    Without a name all that are found are asked, and one at least must be there; with names, those must be there. Asks nobody but them: `status` says how the
+    work goes.
+    """
+    from yuqing.health import run_health
+
+    sys.exit(run_health(_settings(), wanted=processes, say=click.echo))
+
+
+@main.command()
 def prepare() -> None:
-    """Fetch Kafka's jars and unpack the model, so that nothing is left to download or convert."""
+    """Unpack the model, and fetch Kafka's jars where `kafka` names no server, so that nothing is left to download or convert."""
     from models.registry import load_backend
-    from yuqing.embedded.kafka import prepare_kafka
 
     settings = _settings()
-    jars = prepare_kafka(echo=_say)
-    _say(f"Kafka: {len(jars)} jars")
+    if not settings.kafka:
+        from yuqing.embedded.kafka import prepare_kafka
+
+        _say(f"Kafka: {len(prepare_kafka(echo=_say))} jars")
     backend = load_backend(settings)  # unpacks, merges, tries which backend is faster
     _say(f"model: {backend.model}@{backend.revision} on {backend.name}")
 

@@ -100,7 +100,10 @@ def _unchecked_classifiers(settings: Settings) -> list[str]:
     if not settings.sentiment_models:
         return []
     from models.classifier_files import look  # noqa: PLC0415 - brings numpy: only those who name a classifier wait for it
+    from models.registry import need_torch  # noqa: PLC0415
 
+    with _blaming("sentiment_models"):
+        need_torch("a classifier")
     found = []
     for language, name in sorted(settings.sentiment_models.items()):
         key = f"sentiment_models.{language}"

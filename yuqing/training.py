@@ -10,6 +10,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.cards import read_card
+from models.registry import need_torch
 from models.tuning import wait_asleep
 from opinion.settings import Settings
 
@@ -19,8 +20,9 @@ def train_model(config_file: str, out: str | None, *, settings: Settings, echo: 
 
     Errors:
         ConfigError: the configuration is wrong, or the folder is not empty.
-        ModelLoadError: the encoder or the device is not there.
+        ModelLoadError: torch, the encoder or the device is not there.
     """
+    need_torch("training")
     wait_asleep()
     from models.encoder_files import prepare_model  # noqa: PLC0415 - torch must find its thread library set
     from models.training.config import load_config  # noqa: PLC0415
@@ -45,8 +47,9 @@ def average_models(directories: Sequence[str], out: str | None, *, settings: Set
 
     Errors:
         ConfigError: the folder is not empty, or cannot be written.
-        ModelLoadError: a folder holds no model of this encoder.
+        ModelLoadError: a folder holds no model of this encoder, or torch is not there.
     """
+    need_torch("the mean of trainings")
     from models.encoder_files import prepare_model  # noqa: PLC0415 - torch
     from models.training.average import average  # noqa: PLC0415
     from models.training.run import make_folder  # noqa: PLC0415

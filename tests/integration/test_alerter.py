@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,3 +82,46 @@ async def _looked_again(redis: Redis, names: Names, begun_ms: int) -> bool:
     """Whether the second alerter leads and has saved its state after it began."""
     token = int(await redis.get(names.leader_token) or 0)
     return token >= 2 and epoch_ms(datetime.now(UTC)) > begun_ms + 3000
+
+
+async def test_one_that_stands_by_is_ready_and_sees_as_much(kafka_address: str, redis_url: str, names: Names, tmp_path: Path) -> None:
+    """A load balancer gives requests to both, and a rolling update waits until each is ready."""
+    async with Receiver() as receiver, worker(environment(kafka=kafka_address, redis_url=redis_url, names=names)):
+        settings = [settings_for(kafka=kafka_address, redis_url=redis_url, names=names, folder=tmp_path / name, receiver=receiver, secret=new_key()) for name in ("a", "b")]
+        for one in settings:
+            one.data_dir.mkdir()
+        alerters = [asyncio.create_task(run_alerter(one)) for one in settings]
+        try:
+            async with httpx.AsyncClient(headers={"authorization": "Bearer hush"}, trust_env=False) as api:
+                seen = [_Seen(api, f"http://127.0.0.1:{one.api_port}") for one in settings]
+                await until(lambda: _all(one.ready() for one in seen), within_s=60)
+                await until(lambda: _all(one.watermark() for one in seen), within_s=60)
+                assert sorted([await one.leads() for one in seen]) == [False, True]
+        finally:
+            for alerter in alerters:
+                alerter.cancel()
+            await asyncio.gather(*alerters, return_exceptions=True)
+
+
+class _Seen:
+    """What an alerter says of itself."""
+
+    def __init__(self, api: httpx.AsyncClient, url: str) -> None:
+        self._api, self._url = api, url
+
+    async def ready(self) -> bool:
+        try:
+            return (await self._api.get(f"{self._url}/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def watermark(self) -> bool:
+        return (await self._api.get(f"{self._url}/api/v1/status")).json()["watermark"] is not None
+
+    async def leads(self) -> bool:
+        found: bool = (await self._api.get(f"{self._url}/api/v1/status")).json()["leading"]
+        return found
+
+
+async def _all(asked: Iterable[Awaitable[bool]]) -> bool:
+    return all([await one for one in asked])

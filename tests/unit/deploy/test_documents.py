@@ -11,7 +11,7 @@ from tests.unit.deploy.test_rules import anchor_of
 from yuqing.cli import main
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = [DOCS / "runbooks.md", DOCS / "monitoring.md", DOCS / "privacy.md"]
+PAGES = [DOCS / "runbooks.md", DOCS / "monitoring.md", DOCS / "privacy.md", DOCS / "deployment.md"]
 
 
 def commands(page: Path) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,23 @@ def test_both_configurations_look_at_every_process_at_the_port_it_listens_on() -
     settings = Settings()
     ports = {"yuqing-scraper": settings.scraper_port, "yuqing-worker": settings.worker_port, "yuqing-alerter": settings.api_port}
     host, compose = (read(path) for path in CONFIGURATIONS)
+    found = {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in compose["scrape_configs"]}
+    assert found == {job: [job.removeprefix("yuqing-")] for job in ports}  # every replica of the service that is called so
     assert {job["job_name"]: job["static_configs"] for job in host["scrape_configs"]} == {job: [{"targets": [f"127.0.0.1:{port}"]}] for job, port in ports.items()}
     assert {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in compose["scrape_configs"]} == ports
     assert host["rule_files"] == compose["rule_files"] == ["rules/*.yml"]
     assert host["global"] == compose["global"]
+
+
+def test_prometheus_in_a_cluster_calls_the_jobs_as_the_rules_do(tmp_path: Path) -> None:
+    """Debian's promtool knows no way to find pods, so it is given fixed targets in its place and checks the rest."""
+    path = FOLDER / "prometheus.kubernetes.yml"
+    found, host = read(path), read(CONFIGURATIONS[0])
+    (job,) = found["scrape_configs"]
+    ((role, namespaces, (selector,)),) = [(one["role"], one["namespaces"]["names"], one["selectors"]) for one in job.pop("kubernetes_sd_configs")]
+    assert (role, namespaces, selector) == ("pod", ["yuqing"], {"role": "pod", "label": "app.kubernetes.io/part-of=yuqing"})
+    assert {"source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "target_label": "job"} in job["relabel_configs"]
+    assert (found["global"], found["rule_files"]) == (host["global"], host["rule_files"])
+    (tmp_path / path.name).write_text(yaml.safe_dump(found | {"scrape_configs": [job | {"static_configs": [{"targets": ["pod:8600"]}]}]}))
+    shutil.copytree(FOLDER / "rules", tmp_path / "rules")
+    assert promtool("check", "config", tmp_path / path.name) == ""

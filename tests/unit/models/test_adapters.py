@@ -63,6 +63,18 @@ def test_merging_is_done_once_and_by_one(base: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [directory.name]
 
 
+def test_what_lies_beside_the_base_is_taken_and_the_rest_made_elsewhere(base: Path, tmp_path: Path) -> None:
+    """The cache of an image may be read-only."""
+    own = tmp_path / "own"
+    own.mkdir()
+    adapters = random_adapters()
+    shipped = merge(base, adapters, base.parent)
+    assert merge(base, adapters, own) == shipped
+    assert [path for path in own.iterdir() if path.is_dir()] == []
+    other = merge(base, {name: tensor * 2 for name, tensor in adapters.items()}, own)
+    assert other.parent == own
+
+
 def test_the_same_adapters_are_the_same_bytes() -> None:
     adapters = random_adapters()
     assert adapters_bytes(adapters) == adapters_bytes(dict(reversed(adapters.items())))

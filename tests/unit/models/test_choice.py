@@ -57,3 +57,15 @@ def test_the_rate_of_a_backend_is_measured(tmp_path: Path, monkeypatch: pytest.M
     directory = tiny_directory(tmp_path)
     for name in choice.BACKENDS:
         assert texts_per_s(name, directory, threads=1, texts=["a", "b"]) > 0
+
+
+def test_without_torch_there_is_nothing_to_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    assert chosen(tmp_path, device="auto", threads=1, trial=lambda _: pytest.fail("nothing is to be tried")) == "onnx"
+    assert chosen(tmp_path, device="cuda", threads=1) == "torch"  # which then says what it lacks
+
+
+def test_a_cache_that_is_read_only_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write to anything but a file system that is mounted so
+    assert chosen(tmp_path, device="cpu", threads=1, trial=lambda _: 1.0) == "onnx"
+    assert list(tmp_path.iterdir()) == []

@@ -3,17 +3,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).parents[3]
-
-
-def test_compose_file_runs_the_three_processes_beside_kafka_and_redis() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    assert services["kafka"]["image"].startswith("apache/kafka:4.")
-    assert [services[name]["command"] for name in ("scrape", "work", "alert")] == [["yuqing", "scrape"], ["yuqing", "work"], ["yuqing", "alert"]]
-    for name in ("scrape", "work", "alert"):
-        assert services[name]["environment"]["YUQING_KAFKA"] == "kafka:9092"
 
 
 def test_lock_files_name_no_address() -> None:

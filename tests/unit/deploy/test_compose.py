@@ -1,33 +1,31 @@
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
-import shlex
 import shutil
 import subprocess
-import tomllib
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema.validators import validator_for
 
 from opinion.codec import MAX_RECORD_BYTES
-from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
+from opinion.settings import PREFIX, Settings
+from tests.support.deployment import PROCESSES, ROOT, VARIABLES, compose_file, filled_in, settings_in
 from yuqing.cli import main
+from yuqing.health import PORTS
 
-ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "docker-compose.yml"
+FILES = ["docker-compose.yml", "docker-compose.gpu.yml"]
 WATCHERS = {"prometheus": "prom/prometheus", "alertmanager": "prom/alertmanager", "grafana": "grafana/grafana"}
 """What watches the processes: service -> image."""
-PROCESSES = {"scrape": "scraper_port", "work": "worker_port", "alert": "api_port"}
-"""Command -> the setting that says where it listens."""
 
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
-    return parsed
+    return compose_file()
 
 
 @pytest.fixture
@@ -36,42 +34,93 @@ def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def settings_of(service: dict[str, Any]) -> Settings:
-    """What the process in the container reads, where the operator has set nothing."""
-    return load_settings({key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for key, value in service["environment"].items()})
+def mounts(service: dict[str, Any]) -> dict[str, str]:
+    """Where the volumes of a service are mounted -> what is mounted there; folders of ours begin with a point."""
+    split = [filled_in(mount).split(":") for mount in service["volumes"]]
+    return {place: what for what, place, *_ in split}
+
+
+def schema_problems(found: Any) -> list[str]:
+    """What the specification of compose files says against one. The package with its schema cannot be imported beside our click, so its file is read."""
+    spec = importlib.util.find_spec("check_jsonschema")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = json.loads((Path(spec.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json").read_text(encoding="utf-8"))
+    return [f"{error.json_path}: {error.message}" for error in validator_for(schema)(schema).iter_errors(found)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_of_the_form_that_compose_specifies(name: str) -> None:
+    assert schema_problems(compose_file(name)) == []
+
+
+def test_a_key_that_compose_does_not_know_would_be_found(compose: dict[str, Any]) -> None:
+    compose["services"]["worker"] |= {"readonly": True}
+    assert "readonly" in schema_problems(compose)[0]
+    del compose["services"]["worker"]["readonly"]
 
 
 def test_there_are_the_servers_the_three_processes_and_what_watches_them(services: dict[str, dict[str, Any]]) -> None:
     assert services.keys() == {"kafka", "redis", *PROCESSES, *WATCHERS}
     assert re.fullmatch(r"apache/kafka:4\.\d+\.\d+", services["kafka"]["image"])
     assert re.fullmatch(r"redis:\d+(\.\d+)*", services["redis"]["image"])
-    assert {services[name]["build"] for name in PROCESSES} == {"."}
+    assert {services[name]["build"]["target"] for name in PROCESSES} == {"cpu"}
 
 
 def test_every_variable_of_ours_is_a_setting() -> None:
-    named = set(re.findall(rf"{PREFIX}[A-Z_]+", COMPOSE.read_text(encoding="utf-8")))
-    assert named <= {CONFIG_VARIABLE} | {PREFIX + key.upper() for key in Settings.model_fields}
+    """But the folder with the settings, which compose mounts."""
+    named = {variable for name in FILES for variable in re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / name).read_text(encoding="utf-8"))}
+    assert named - VARIABLES == {"YUQING_ETC"}
 
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_runs_a_command_that_exists(services: dict[str, dict[str, Any]], name: str) -> None:
     program, command, *arguments = services[name]["command"]
-    assert (program, command) == ("yuqing", name)
+    assert (program, command) == ("yuqing", PROCESSES[name][0])
     main.commands[command].make_context(command, arguments)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_process_is_reached_at_the_port_it_listens_on(services: dict[str, dict[str, Any]], name: str) -> None:
-    settings = settings_of(services[name])
-    (published,) = services[name]["ports"]
-    port = getattr(Settings(), PROCESSES[name])
-    assert published == f"127.0.0.1:{port}:{getattr(settings, PROCESSES[name])}"
+@pytest.mark.parametrize("name", ["scraper", "alerter"])
+def test_process_is_reached_from_this_machine_at_the_port_it_listens_on(services: dict[str, dict[str, Any]], name: str) -> None:
+    settings, key = settings_in(services[name]["environment"]), PROCESSES[name][1]
+    assert services[name]["ports"] == [f"127.0.0.1:{getattr(Settings(), key)}:{getattr(settings, key)}"]
     assert settings.api_host == "0.0.0.0"  # what is forwarded to a container does not arrive at its loopback
+
+
+def test_there_may_be_many_workers(services: dict[str, dict[str, Any]]) -> None:
+    """Neither a port of the machine nor a name is taken by the first."""
+    assert not {"ports", "container_name", "hostname"} & services["worker"].keys()
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_process_is_asked_how_it_is(services: dict[str, dict[str, Any]], name: str) -> None:
+    check = services[name]["healthcheck"]
+    assert check["test"] == ["CMD", "yuqing", "health", PROCESSES[name][0]]
+    assert PROCESSES[name][0] in PORTS
+    assert seconds(check["start_period"]) >= 60  # a worker loads its model first
+
+
+def test_everything_is_asked_how_it_is(services: dict[str, dict[str, Any]]) -> None:
+    assert [name for name, service in services.items() if service["healthcheck"]["test"][0] not in {"CMD", "CMD-SHELL"}] == []
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_process_can_write_to_its_volume_and_to_tmp_alone_and_gain_nothing(services: dict[str, dict[str, Any]], name: str) -> None:
+    service = services[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [mount for mount in map(filled_in, service["volumes"]) if not mount.endswith(":ro")] == ["data:/data"]
+
+
+def test_everything_runs_without_gaining_privileges(services: dict[str, dict[str, Any]]) -> None:
+    assert {name for name, service in services.items() if service["security_opt"] != ["no-new-privileges:true"]} == set()
 
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_is_pointed_at_the_servers_beside_it(services: dict[str, dict[str, Any]], name: str) -> None:
-    kafka, redis = settings_of(services[name]).require_servers()
+    kafka, redis = settings_in(services[name]["environment"]).require_servers()
     assert redis.startswith("redis://redis:6379/")
     assert services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{kafka}"
     assert f"--bootstrap-server {kafka} " in " ".join(services["kafka"]["healthcheck"]["test"])
@@ -83,7 +132,6 @@ def test_process_waits_for_servers_that_can_say_they_are_healthy(services: dict[
     assert {server: wait["condition"] for server, wait in waits.items()} == {"kafka": "service_healthy", "redis": "service_healthy"}
     for server in waits:
         check = services[server]["healthcheck"]
-        assert check["test"][0] in {"CMD", "CMD-SHELL"}
         assert check["retries"] * seconds(check["interval"]) >= 50  # a broker on a slow disk takes half a minute
         assert "depends_on" not in services[server]
 
@@ -94,11 +142,27 @@ def seconds(text: str) -> int:
 
 
 def test_what_must_survive_is_on_a_declared_volume(compose: dict[str, Any], services: dict[str, dict[str, Any]]) -> None:
-    mounts = {name: dict(mount.split(":") for mount in service["volumes"] if not mount.startswith(".")) for name, service in services.items()}
-    assert {volume for found in mounts.values() for volume in found} == compose["volumes"].keys()
+    found = {name: mounts(service) for name, service in services.items()}
+    assert {what for places in found.values() for what in places.values() if not what.startswith(".")} == compose["volumes"].keys()
     for name in PROCESSES:
-        assert str(settings_of(services[name]).data_dir) in mounts[name].values()
+        assert str(settings_in(services[name]["environment"]).data_dir) in found[name]
+    assert services["kafka"]["environment"]["KAFKA_LOG_DIRS"] in found["kafka"]
     assert {service["restart"] for service in services.values()} == {"unless-stopped"}
+
+
+def test_settings_are_read_where_the_folder_with_them_is_mounted(services: dict[str, dict[str, Any]]) -> None:
+    for name in PROCESSES:
+        assert (ROOT / mounts(services[name])["/etc/yuqing"] / "yuqing.toml").is_file()
+
+
+def test_workers_on_a_gpu_differ_in_nothing_else() -> None:
+    (name, worker), *others = compose_file("docker-compose.gpu.yml")["services"].items()
+    assert (name, others) == ("worker", [])
+    assert worker["build"] == {"target": "cuda"}
+    settings = settings_in(worker["environment"], target="cuda")
+    assert (settings.device, settings.batch_tokens) == ("cuda", 16384)
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
 
 
 @pytest.mark.parametrize("name", WATCHERS)
@@ -158,40 +222,7 @@ def docker_compose() -> list[str]:
     return [docker, "compose"]
 
 
-def test_docker_compose_accepts_the_file(docker_compose: list[str]) -> None:
-    result = subprocess.run([*docker_compose, "--file", str(COMPOSE), "config", "--quiet"], capture_output=True, text=True, check=False, timeout=60)
+def test_docker_compose_accepts_the_files(docker_compose: list[str]) -> None:
+    files = [word for name in FILES for word in ("--file", str(ROOT / name))]
+    result = subprocess.run([*docker_compose, *files, "config", "--quiet"], capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 0, result.stderr
-
-
-def instructions() -> list[list[str]]:
-    """The lines of the Dockerfile as words, continued lines joined."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    return [shlex.split(line) for line in text.splitlines() if line and not line.startswith("#")]
-
-
-def test_image_copies_files_that_exist_and_are_not_ignored() -> None:
-    ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
-    sources = [word for name, *words in instructions() if name == "COPY" for word in words[:-1]]
-    assert "." in sources
-    assert [source for source in sources if not (ROOT / source).exists() or source in ignored] == []
-
-
-def test_image_installs_from_locks_that_were_copied_before() -> None:
-    copied: set[str] = set()
-    for name, *words in instructions():
-        if name == "COPY":
-            copied.update(words[:-1])
-        locks = [after for word, after in pairwise(words) if word == "-r"] if name == "RUN" else []
-        assert set(locks) <= copied
-        assert words.count("--require-hashes") == len(locks)
-
-
-def test_image_has_a_python_that_we_run_on_and_a_command_that_exists() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (base,) = [words[0] for name, *words in instructions() if name == "FROM"]
-    match = re.fullmatch(r"python:3\.(\d+)-slim", base)
-    assert match is not None
-    assert int(match[1]) >= int(project["requires-python"].removeprefix(">=3."))
-    command = next(line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if line.startswith("CMD "))
-    assert yaml.safe_load(command.removeprefix("CMD ")) == ["yuqing", "--help"]
-    assert "yuqing" in project["scripts"]
