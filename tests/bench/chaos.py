@@ -34,8 +34,9 @@ from opinion.errors import StoreUnavailable
 from opinion.names import doc_id_of
 from opinion.records import Alert, Document
 from opinion.windows import PANE_S
-from tests.bench.chaos_stand import SESSION_S, Place, Progress, forgetful, kill, killed_and_restarted, place_in, stopped_for
+from tests.bench.chaos_stand import SESSION_S, Place, Progress, forgetful, kill, place_in, stopped_for
 from tests.bench.report import commit, machine, say
+from tests.support.dying_servers import killed_and_restarted
 from tests.support.records import document
 from tests.support.workers import until
 from yuqing.logs import configure_logs

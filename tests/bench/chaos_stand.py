@@ -28,12 +28,13 @@ from opinion.redis_client import connect
 from opinion.settings import Settings, load_settings
 from opinion.windows import PANE_S, Applied, WindowStore
 from tests.bench.processes import environment
+from tests.support.dying_servers import failed_and_restarted, written_bytes
 from tests.support.moody_receiver import MoodyReceiver
 from tests.support.told_days import told
 from tests.support.workers import until
 from yuqing.children import Child
 from yuqing.embedded.kafka import EmbeddedKafka
-from yuqing.embedded.process import Server, free_port
+from yuqing.embedded.process import free_port
 from yuqing.embedded.redis import EmbeddedRedis
 
 WORKERS = 2
@@ -140,26 +141,11 @@ async def stopped_for(child: Child, seconds: float) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-async def killed_and_restarted(server: Server, *, down_s: float) -> None:
-    """SIGKILL to a server, which is started again after a while on what it had written."""
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGKILL)
-    await until(lambda: not server.alive(), within_s=10, every_s=0.01)
-    await asyncio.sleep(down_s)
-    await server.start()
-
-
 async def forgetful(server: EmbeddedRedis, *, lost_s: float, down_s: float) -> None:
-    """A machine that fails under Redis: what was written to its file in the last moments never reached the disk (`appendfsync everysec`)."""
-    assert server.pid is not None
-    file = server.data_dir / "appendonly.aof"
-    kept = file.stat().st_size
+    """A Redis that forgets what it was told in the last moments."""
+    kept_bytes = written_bytes(server)
     await asyncio.sleep(lost_s)
-    os.kill(server.pid, signal.SIGKILL)
-    await until(lambda: not server.alive(), within_s=10, every_s=0.01)
-    os.truncate(file, kept)
-    await asyncio.sleep(down_s)
-    await server.start()
+    await failed_and_restarted(server, kept_bytes=kept_bytes, down_s=down_s)
 
 
 @asynccontextmanager
