@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console bench-alerts example metrics dashboards lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console bench-alerts chaos example metrics dashboards lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-console: dev ## milliseconds and bytes of the console's pages with 100 ale
 
 bench-sources: dev ## one scraper: polls of 500 feeds a minute, posts of a whole network; memory, processor time, losses
 	$(BIN)/python -m tests.bench.sources
+
+chaos: dev ## five minutes in which everything is killed in turn: documents lost or doubled, alerts lost, time to recover
+	$(BIN)/python -m tests.bench.chaos
 
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml

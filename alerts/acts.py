@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -18,6 +19,8 @@ from alerts.store import AlertStore
 from opinion.errors import ConfigError, StoreUnavailable
 from opinion.names import Names, digest
 from opinion.records import Alert, AlertNote, AlertStatus, Instant, Marks, TransitionReason
+
+log = structlog.get_logger()
 
 MOST_NOTES = 20
 MOST_TEXT_CHARS = 1_000
@@ -137,13 +140,13 @@ class ActStore:
             raise StoreUnavailable(f"Redis did not take what was done to an alert: {error}") from error
         return marks.on(alert)
 
-    async def waiting(self) -> list[Act]:
-        """What the leader has not told of yet, oldest first."""
+    async def waiting(self) -> list[Act | None]:
+        """What the leader has not told of yet, oldest first; None for what a newer version did that this one does not know."""
         try:
             values = cast("list[bytes]", await self._redis.lrange(self._names.acts, 0, -1))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not say what was done to alerts: {error}") from error
-        return [msgspec.json.decode(value, type=Act) for value in values]
+        return [_read(value) for value in values]
 
     async def told(self, count: int) -> None:
         """Take the oldest so many off the list."""
@@ -151,3 +154,11 @@ class ActStore:
             await self._redis.ltrim(self._names.acts, count, -1)
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not take acts off its list: {error}") from error
+
+
+def _read(value: bytes) -> Act | None:
+    try:
+        return msgspec.json.decode(value, type=Act)
+    except msgspec.MsgspecError as error:
+        log.warning("what was done to an alert cannot be read and is not told", error=str(error))
+        return None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 
 from opinion.clock import epoch_ms
 from opinion.codec import decode, encode
+from opinion.erased import sign_of
 from opinion.errors import StoreUnavailable
 from opinion.records import Op, ScoredDocument
 
@@ -44,6 +46,7 @@ CREATE INDEX subjects_by_row ON subjects (row);
 CREATE VIRTUAL TABLE words USING fts5 (title, text, content='', tokenize='trigram');
 CREATE TABLE offsets (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 """
+_INSERT = "INSERT INTO documents (doc_id, version, event_ms, gone_ms, source, kind, lang, sentiment, negative, story, scored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -142,6 +145,47 @@ class Archive:
 
         return await self._run(work, writes=True)
 
+    async def copy_to(self, path: Path) -> None:
+        """Write all of it to another file, as of one instant, while others read and fill."""
+
+        def work(database: sqlite3.Connection) -> None:
+            with closing(sqlite3.connect(path)) as copy:
+                database.backup(copy)
+
+        await self._run(work)
+
+    async def take_up(self, offsets: Mapping[int, int], *, erased: Collection[bytes]) -> int:
+        """Be filled from these offsets on, and lose the documents that `erased` stands for (opinion/erased.py), as by their deletion; how many they were.
+
+        For a copy that was made at another time, maybe beside another Kafka.
+        """
+
+        def work(database: sqlite3.Connection) -> int:
+            if database.execute("PRAGMA user_version").fetchone()[0] != _FORM:
+                return 0  # it is made anew from the log
+            rows = database.execute("SELECT row, doc_id FROM documents WHERE scored IS NOT NULL").fetchall() if erased else []
+            gone = [row for row, doc_id in rows if sign_of(doc_id) in erased]
+            with database:
+                for row in gone:
+                    known = database.execute("SELECT doc_id, version, event_ms, gone_ms, source, kind, lang FROM documents WHERE row = ?", (row,)).fetchone()
+                    _remove(database, [row])
+                    database.execute(_INSERT, (*known, "", 0.0, "", None))
+                database.execute("DELETE FROM offsets")
+                database.executemany("INSERT INTO offsets VALUES (?, ?)", offsets.items())
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return len(gone)
+
+        return await self._run(work, writes=True)
+
+    async def stands(self) -> dict[int, int] | None:
+        """Partition -> the offset up to which a file that is there was filled; None where it never was, or is of another version."""
+
+        def work(database: sqlite3.Connection) -> dict[int, int] | None:
+            known = database.execute("PRAGMA user_version").fetchone()[0] == _FORM
+            return dict(database.execute("SELECT partition, next FROM offsets").fetchall()) or None if known else None
+
+        return await self._run(work) if self._path.exists() else None
+
     def close(self) -> None:
         """Close the file."""
         for connection in self._connections:
@@ -187,7 +231,7 @@ def _put(database: sqlite3.Connection, scored: ScoredDocument, *, keep: timedelt
         scored = replace(scored, document=replace(document, text=document.text[:MOST_TEXT_CHARS]))
     at_ms = epoch_ms(scored.event_at)
     row = database.execute(
-        "INSERT INTO documents (doc_id, version, event_ms, gone_ms, source, kind, lang, sentiment, negative, story, scored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _INSERT,
         (
             document.doc_id, document.version, at_ms, epoch_ms(scored.event_at + kept), document.source, document.kind.value, document.lang,
             "" if erased else scored.sentiment.label, 0.0 if erased else scored.sentiment.negative, "" if erased else scored.story_id, None if erased else encode(scored).decode(),

@@ -38,15 +38,17 @@ end
 
 local steps = {}
 
--- id, subscription, line, made, forgotten at, record, body, alerts (ids with blanks between) -> whether it is new
-function steps.add(id, subscription, line, made, forgotten_at, record, body, alerts)
+-- id, subscription, line, made, forgotten at, record, body, alerts (ids with blanks between), outcome ('' unless it is settled) -> whether it is new
+function steps.add(id, subscription, line, made, forgotten_at, record, body, alerts, outcome)
   local key = base .. 'd:' .. id
   if redis.call('EXISTS', key) == 1 then return 0 end
-  redis.call('HSET', key, 'record', record, 'body', body, 'subscription', subscription, 'line', line, 'made', made, 'outcome', '', 'alerts', alerts)
+  redis.call('HSET', key, 'record', record, 'body', body, 'subscription', subscription, 'line', line, 'made', made, 'outcome', outcome, 'alerts', alerts)
   redis.call('ZADD', base .. 'made', made, id)
   redis.call('ZADD', base .. 'made:' .. subscription .. ':', made, id)
   for alert in alerts:gmatch('%S+') do redis.call('ZADD', base .. 'about:' .. alert, made, id) end
   redis.call('ZADD', base .. 'kept', forgotten_at, id)
+  list('ZADD', {subscription = subscription}, outcome, made, id)
+  if outcome ~= '' then return 1 end
   redis.call('ZADD', base .. 'waiting', made, id)
   if line ~= '' and redis.call('RPUSH', base .. 'line:' .. subscription .. ':' .. line, id) > 1 then return 1 end
   redis.call('ZADD', base .. 'due:' .. subscription, made, id)
@@ -70,6 +72,12 @@ function steps.claim(now, back_at, claim, ...)
   return found
 end
 
+-- A delivery waits for nothing any more.
+local function leave(id, held)
+  redis.call('ZREM', base .. 'due:' .. held.subscription, id)
+  redis.call('ZREM', base .. 'waiting', id)
+end
+
 -- id, claim, outcome, due ('' once settled), record -> whether the claim still held
 function steps.update(id, claim, outcome, due, record)
   local held = of(id)
@@ -81,8 +89,7 @@ function steps.update(id, claim, outcome, due, record)
   redis.call('HSET', base .. 'd:' .. id, 'record', record, 'outcome', outcome)
   redis.call('HDEL', base .. 'd:' .. id, 'claim')
   if due == '' then
-    redis.call('ZREM', base .. 'due:' .. held.subscription, id)
-    redis.call('ZREM', base .. 'waiting', id)
+    leave(id, held)
   else
     redis.call('ZADD', base .. 'due:' .. held.subscription, due, id)
   end
@@ -144,6 +151,23 @@ function steps.forget(now, most)
     end
   end
   return {#ids, untold}
+end
+
+-- The lists were copied a moment before the deliveries: what was settled, or forgotten, in between waits for nothing. Returns how many that were.
+function steps.mend()
+  local count = 0
+  for _, id in ipairs(redis.call('ZRANGE', base .. 'waiting', 0, -1)) do
+    local held, record = of(id), redis.call('HGET', base .. 'd:' .. id, 'record')
+    if not held then
+      redis.call('ZREM', base .. 'waiting', id)
+    elseif cjson.decode(record).due_at == cjson.null then
+      leave(id, held)
+      leave_line(id, held)
+      look_again(held.subscription)
+      count = count + 1
+    end
+  end
+  return count
 end
 
 return steps[ARGV[1]](unpack(ARGV, 2))

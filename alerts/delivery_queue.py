@@ -73,10 +73,14 @@ class DeliveryQueue:
         self._plains = PlainBodies(redis, names)
 
     async def add(self, delivery: Delivery, body: bytes, *, keep: timedelta = KEEP, plain: Plain | None = None) -> bool:
-        """Queue a delivery with its body, and with what is sent in its place should that quote what was erased; False where it was queued before."""
+        """Queue a delivery with its body, and with what is sent in its place should that quote what was erased; False where it was queued before.
+
+        One that is settled is kept, and sent only when asked for again.
+        """
         made_ms = epoch_ms(delivery.created_at)
         alerts = " ".join(delivery.alert_ids or [delivery.alert_id])
-        fields = (delivery.delivery_id, delivery.subscription_id, delivery.line, made_ms, made_ms + int(keep.total_seconds() * 1000), encode(delivery), body, alerts)
+        outcome = "" if delivery.outcome is None else delivery.outcome.value
+        fields = (delivery.delivery_id, delivery.subscription_id, delivery.line, made_ms, made_ms + int(keep.total_seconds() * 1000), encode(delivery), body, alerts, outcome)
         if plain is not None:
             await self._plains.keep(delivery.delivery_id, plain, keep=keep)
         return bool(await self._run("add", *fields))
@@ -108,10 +112,9 @@ class DeliveryQueue:
         parts = cast("list[bytes]", await self._run("claim", now_ms, now_ms + self._lease_ms, claim, *asked))
         found = []
         for record, body in zip(parts[::2], parts[1::2], strict=True):
-            try:
-                found.append(Claimed(decode(record, Delivery), body, claim))
-            except RecordError as error:  # of a newer version: its lease brings it back to who can read it
-                log.warning("a delivery cannot be read and waits", reason=error.reason.value, error=str(error))
+            delivery = _read(record)
+            if delivery is not None:
+                found.append(Claimed(delivery, body, claim))
         sent = await self._plains.sent({item.delivery.delivery_id: item.body for item in found})
         return [item._replace(body=sent[item.delivery.delivery_id]) for item in found]
 
@@ -126,10 +129,14 @@ class DeliveryQueue:
         for item in claimed:
             await self._run("give_back", self._now_ms(), item.claim, item.delivery.delivery_id)
 
+    async def mend(self) -> int:
+        """Let what waits and is settled wait no more: lists and deliveries of a restored backup are not of one instant. How many that were."""
+        return int(await self._run("mend"))
+
     async def get(self, delivery_id: str) -> Delivery | None:
         """One delivery."""
         found = await self._read([delivery_id])
-        return decode(found[delivery_id], Delivery) if found else None
+        return _read(found[delivery_id]) if found else None
 
     async def body(self, delivery_id: str) -> bytes:
         """The bytes that are sent; none where there is no such delivery."""
@@ -223,7 +230,9 @@ class DeliveryQueue:
                 raise StoreUnavailable(f"Redis did not list deliveries: {error}") from error
             records = await self._read([item.decode() for item, made_ms in rows if before is None or (int(made_ms), item.decode()) < before])
             for record in records.values():
-                yield decode(record, Delivery)
+                delivery = _read(record)
+                if delivery is not None:
+                    yield delivery
             if len(rows) < at_once:
                 return
             if start == 0:
@@ -238,8 +247,8 @@ class DeliveryQueue:
             some, left = left[:AT_ONCE], left[AT_ONCE:]
             arguments: list[str | bytes | float] = []
             for place, (delivery_id, record) in enumerate((await self._read(some)).items()):
-                found = decode(record, Delivery)
-                if not settled_only or found.due_at is None:
+                found = _read(record)
+                if found is not None and (not settled_only or found.due_at is None):
                     count += 1
                     again = replace(found, due_at=now, settled_at=None, attempts=0)
                     arguments += [delivery_id, epoch_ms(now) - 1 + place / AT_ONCE, record, encode(again)]
@@ -247,3 +256,12 @@ class DeliveryQueue:
             left = [item.decode() for item in changed] + left
             count -= len(changed)
         return count
+
+
+def _read(record: bytes) -> Delivery | None:
+    """A stored delivery; None where it is of a newer version: its lease brings it back to who can read it."""
+    try:
+        return decode(record, Delivery)
+    except RecordError as error:
+        log.warning("a delivery cannot be read and is passed over", reason=error.reason.value, error=str(error))
+        return None

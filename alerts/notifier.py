@@ -33,7 +33,7 @@ from opinion.clock import Clock
 from opinion.erased import ErasedIds
 from opinion.errors import ConfigError, StoreUnavailable
 from opinion.names import Names, delivery_id_of, digest
-from opinion.records import Alert, AlertStatus, Delivery
+from opinion.records import Alert, AlertStatus, Delivery, DeliveryOutcome
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ SYSTEM = "system:"
 """What the subjects begin with that a subscription asks for to hear of our own troubles; `*` alone does not."""
 RESENT_KEPT = timedelta(hours=1)
 """Deliveries that only repeat what is known are forgotten after this."""
+PAST = "made before this state was restored: whether it arrived is not known"
 
 _group = msgspec.json.Decoder(Group)
 
@@ -158,6 +159,21 @@ class Notifier:
         await self._queue.add(delivery, find_channel(subscription.channel).render(notice, subscription))
         return delivery.delivery_id
 
+    async def note_past(self, alert: Alert) -> None:
+        """Keep the messages of a transition that another Redis had, one for each subscription that wants it, as made: not sent, unless somebody asks for it.
+
+        Errors:
+            StoreUnavailable (retryable; doing it again changes nothing).
+        """
+        for subscription in await self._subscriptions.all():
+            if not matches(subscription, alert) or (alert.status == AlertStatus.RESOLVED and not subscription.send_resolved):
+                continue
+            notice = Notice(subscription_id=subscription.id, labels=_labels(alert, subscription), reason=NoticeReason.FIRST, alerts=[alert], at=alert.updated_at)
+            try:
+                await self._enqueue(notice, subscription, past=True)
+            except ConfigError as error:
+                log.error("a message of former times is not kept: the subscription cannot work", subscription=subscription.id, error=str(error))  # noqa: TRY400
+
     async def tell_disabled(self, disabled: Subscription, reason: str, delivery_id: str) -> None:
         """Tell the other subscriptions that ask for subjects of `system:` that one is told no more, since this delivery; doing it again changes nothing.
 
@@ -224,8 +240,8 @@ class Notifier:
         else:
             await self._keep(left)
 
-    async def _enqueue(self, notice: Notice, subscription: Subscription) -> None:
-        """Queue the messages of a notice: one where the channel combines, else one for each alert."""
+    async def _enqueue(self, notice: Notice, subscription: Subscription, *, past: bool = False) -> None:
+        """Queue the messages of a notice: one where the channel combines, else one for each alert; what is `past` as settled."""
         channel = find_channel(subscription.channel)
         repeated = notice.reason is NoticeReason.REPEAT
         again = f"#{notice.repeats}" if repeated else ""
@@ -246,7 +262,10 @@ class Notifier:
             one = replace(unranked, alerts=[await self._ranks.ranked(alert, subscription.id) for alert in alerts])
             keep = RESENT_KEPT if repeated and channel.resend is not None else KEEP
             plain = plain_of(one, subscription, channel=channel)
-            await self._queue.add(self._delivery(one, subscription, delivery_id), channel.render(one, subscription), keep=keep, plain=plain)
+            delivery = self._delivery(one, subscription, delivery_id)
+            if past:
+                delivery = replace(delivery, created_at=notice.at, due_at=None, settled_at=delivery.created_at, outcome=DeliveryOutcome.GONE, detail=PAST)
+            await self._queue.add(delivery, channel.render(one, subscription), keep=keep, plain=plain)
 
     def _delivery(self, notice: Notice, subscription: Subscription, delivery_id: str) -> Delivery:
         first = notice.alerts[0] if notice.alerts else None

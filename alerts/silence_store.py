@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import cast
 
 import msgspec
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -13,6 +14,8 @@ from alerts.notify.silences import Silence
 from opinion.clock import Clock
 from opinion.errors import StoreUnavailable
 from opinion.names import Names
+
+log = structlog.get_logger()
 
 KEEP = timedelta(days=5)
 """As long as Alertmanager keeps expired ones."""
@@ -35,10 +38,11 @@ class SilenceStore:
     async def all(self) -> list[Silence]:
         """Every silence that is on, to come, or ended lately; by when they end."""
         try:
-            values = cast("list[bytes]", await self._redis.hvals(self._names.silences))
+            values = cast("dict[bytes, bytes]", await self._redis.hgetall(self._names.silences))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the silences: {error}") from error
-        found = sorted((_silence.decode(value) for value in values), key=lambda silence: (silence.ends_at, silence.id))
+        read = [_read(key.decode(), value) for key, value in values.items()]
+        found = sorted((silence for silence in read if silence is not None), key=lambda silence: (silence.ends_at, silence.id))
         gone = [silence.id for silence in found if silence.ends_at < self._clock.now() - KEEP]
         if gone:
             await self._drop(gone)
@@ -70,3 +74,12 @@ class SilenceStore:
             await self._redis.hdel(self._names.silences, *ids)
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not forget old silences: {error}") from error
+
+
+def _read(wanted: str, value: bytes) -> Silence | None:
+    """A stored silence; None where it is of a newer version: what it silences is told, rather than nothing."""
+    try:
+        return _silence.decode(value)
+    except msgspec.MsgspecError as error:
+        log.warning("a silence cannot be read and silences nothing", silence=wanted, error=str(error))
+        return None

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,9 +16,11 @@ from alerts.erasing import without_erased
 from opinion.clock import epoch_ms
 from opinion.codec import decode, encode
 from opinion.erased import ErasedIds
-from opinion.errors import StoreUnavailable
+from opinion.errors import RecordError, StoreUnavailable
 from opinion.names import Names
 from opinion.records import Alert, Marks
+
+log = structlog.get_logger()
 
 KEEP = timedelta(days=30)
 """How long a settled alert can be looked at; the log itself is Kafka."""
@@ -141,6 +144,16 @@ class AlertStore:
                 rows = cast("list[list[bytes | None]]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give alerts: {error}") from error
-        held = {alert_id: _marks.decode(marks or b"{}").on(decode(value, Alert)) for alert_id, (value, marks) in zip(alert_ids, rows, strict=True) if value is not None}
+        read = {alert_id: _read(alert_id, value, marks) for alert_id, (value, marks) in zip(alert_ids, rows, strict=True) if value is not None}
+        held = {alert_id: alert for alert_id, alert in read.items() if alert is not None}
         shown = dict(zip(held, await without_erased(list(held.values()), self._erased), strict=True))
         return [shown.get(alert_id) for alert_id in alert_ids]
+
+
+def _read(alert_id: str, value: bytes, marks: bytes | None) -> Alert | None:
+    """A stored alert; None where it was written by a version whose alerts this one cannot read: the others are shown all the same."""
+    try:
+        return _marks.decode(marks or b"{}").on(decode(value, Alert))
+    except (RecordError, msgspec.MsgspecError) as error:
+        log.warning("a stored alert cannot be read and is passed over", alert=alert_id, error=str(error))
+        return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, cast
 
 import msgspec
+import structlog
 from msgspec import Struct, field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -23,6 +24,8 @@ from opinion.errors import ConfigError, StoreUnavailable
 from opinion.names import Names, digest
 from opinion.records import Alert, Instant, Severity
 from opinion.telling_settings import SubscriptionSetting
+
+log = structlog.get_logger()
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the form, not a secret
 LEAST_SECRET_BYTES = 24
@@ -215,7 +218,7 @@ class SubscriptionStore:
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
         self._names = names
-        self._decoded: dict[str, tuple[bytes, Subscription]] = {}  # id -> as last read: most reads find the same
+        self._decoded: dict[str, tuple[bytes, Subscription | None]] = {}  # id -> as last read: most reads find the same
 
     async def all(self) -> list[Subscription]:
         """Every subscription, by name."""
@@ -225,7 +228,7 @@ class SubscriptionStore:
             raise StoreUnavailable(f"Redis did not give the subscriptions: {error}") from error
         found = {wanted.decode(): value for wanted, value in values.items()}
         self._decoded = {wanted: held for wanted, held in self._decoded.items() if wanted in found}
-        return sorted((self._read(wanted, value) for wanted, value in found.items()), key=lambda item: item.name)
+        return sorted(self._readable(found).values(), key=lambda item: item.name)
 
     async def some(self, wanted: Sequence[str]) -> dict[str, Subscription]:
         """Those of these ids that there are."""
@@ -235,17 +238,19 @@ class SubscriptionStore:
             values = cast("list[bytes | None]", await self._redis.hmget(self._names.subscriptions, list(wanted)))
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give {len(wanted)} subscriptions: {error}") from error
-        return {item: self._read(item, value) for item, value in zip(wanted, values, strict=True) if value}
+        return self._readable({item: value for item, value in zip(wanted, values, strict=True) if value})
 
     async def get(self, wanted: str) -> Subscription | None:
         """The subscription of this id."""
         return (await self.some([wanted])).get(wanted)
 
-    def _read(self, wanted: str, value: bytes) -> Subscription:
-        held = self._decoded.get(wanted)
-        if held is None or held[0] != value:
-            held = self._decoded[wanted] = (value, _decoder.decode(value))
-        return held[1]
+    def _readable(self, values: Mapping[str, bytes]) -> dict[str, Subscription]:
+        """Those that can be read: the others are told nothing, and keep nobody from being told."""
+        for wanted, value in values.items():
+            if wanted not in self._decoded or self._decoded[wanted][0] != value:
+                self._decoded[wanted] = (value, _read(wanted, value))
+        read = {wanted: self._decoded[wanted][1] for wanted in values}
+        return {wanted: subscription for wanted, subscription in read.items() if subscription is not None}
 
     async def put(self, subscription: Subscription) -> None:
         """Add or replace."""
@@ -287,3 +292,12 @@ class SubscriptionStore:
             held = await self.get(wanted.id)
             state = wanted if held is None else msgspec.structs.replace(wanted, enabled=held.enabled, disabled_reason=held.disabled_reason, failing_since=held.failing_since)
             await self.put(state if state == held else wanted)
+
+
+def _read(wanted: str, value: bytes) -> Subscription | None:
+    """A stored subscription; None where a newer version asks in it for what this one does not know."""
+    try:
+        return _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        log.error("a subscription cannot be read: nothing is told by it", subscription=wanted, error=str(error))  # noqa: TRY400 - its message is whole
+        return None

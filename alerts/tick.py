@@ -103,7 +103,11 @@ class Tick:
             log.warning("the saved state cannot be read: going on from now without it", error=str(error))
             state, own = DetectorState(int(self._clock.now().timestamp()) // PANE_S * PANE_S), {}
         self._detector.restore(state, own)
-        self._watching = _watching.decode(watching) if watching else Watching()
+        try:
+            self._watching = _watching.decode(watching) if watching else Watching()
+        except msgspec.MsgspecError as error:
+            log.warning("what was known of lost sources cannot be read: it is found again", error=str(error))
+            self._watching = Watching()
 
     async def run(self) -> list[Alert]:
         """The transitions since the last look, each durable in Kafka and stored.
@@ -117,7 +121,7 @@ class Tick:
             if found.at is None:
                 return []
             acts = await self._acts.waiting()
-            written = [alert for act in acts if (alert := await self._acted(act)) is not None]
+            written = [alert for act in acts if act is not None and (alert := await self._acted(act)) is not None]
             await self._read_changes(found.at)
             spikes = self._detector.spikes(found.at, partial=self._clock.speed == 1.0)
             companies = self._detector.explaining(spikes)

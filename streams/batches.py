@@ -17,6 +17,8 @@ log = structlog.get_logger()
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 """Waits between tries of a batch double from the first to the longest, with full jitter."""
+MOST_HELD = 20_000
+"""Records that were worked on and are kept for a while: 50 MB of them. A worker that catches up at full speed keeps those of two seconds."""
 
 
 class Incoming(Struct, frozen=True):

@@ -24,7 +24,7 @@ from opinion.errors import ConfigError
 from opinion.explaining import Explanations
 from opinion.metrics import WorkerMetrics
 from opinion.metrics_server import MetricsServer
-from opinion.redis_client import connect
+from opinion.redis_client import FORGETS_S, Runs, connect
 from opinion.settings import Settings
 from opinion.tasks import end
 from opinion.windows import WindowStore
@@ -76,16 +76,19 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
             metrics=metrics,
             executor=executor,
         )
+    counting = connect(redis_url, runs=(runs := Runs()))
+    aggregate = AggregateStep(WindowStore(counting, names), erased=erased, dead=dead, clock=clock, metrics=metrics, runs=runs)
     if "aggregate" in settings.agents:
-        steps["aggregate"] = AggregateStep(store, erased=erased, dead=dead, clock=clock, metrics=metrics)
+        steps["aggregate"] = aggregate
     assigned: list[faust.App] = []
     progress = Progress(store, kafka=kafka, group=names.worker_group, metrics=metrics, assigned=lambda: _assignment(assigned))
     _make_folder(settings.data_dir)
-    app = build_app(settings, kafka=kafka, steps=steps, metrics=metrics, finished=progress.finished)
+    app = build_app(settings, kafka=kafka, steps=steps, metrics=metrics, finished=progress.finished, held_s={"aggregate": FORGETS_S})
     assigned.append(app)
     server = await _serve(registry, settings)
     reporter = asyncio.create_task(progress.run(), name="progress")
-    others = [asyncio.create_task(work, name="explain") for work in _explaining(judge, Explanations(redis, names), executor=executor, clock=clock)]
+    others = [asyncio.create_task(aggregate.watch(), name="redis-watch")] if "aggregate" in steps else []
+    others += [asyncio.create_task(work, name="explain") for work in _explaining(judge, Explanations(redis, names), executor=executor, clock=clock)]
     try:
         return await _run_until_signal(app, reporter)
     finally:
@@ -93,6 +96,7 @@ async def run_worker(settings: Settings, *, judge: Judging | None = None) -> int
         await server.stop()
         await producer.stop()
         await redis.aclose()
+        await counting.aclose()
         executor.shutdown(wait=False, cancel_futures=True)
 
 

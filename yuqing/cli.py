@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from yuqing.cli_remote import add_to
+from yuqing import cli_backup, cli_remote
 
 if TYPE_CHECKING:
     from opinion.settings import Settings
@@ -392,4 +392,5 @@ def dead_replay(letters: tuple[str, ...], *, reason: str | None) -> None:
     _exit_with(replay_letters(_connected(), set(letters), reason=reason, echo=_say))
 
 
-add_to(main)
+cli_remote.add_to(main)
+cli_backup.add_to(main)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from opinion.settings import Feed, load_settings
 from opinion.windows import Applied, WindowStore
 from scrapers.source import Response, fitted
 from scrapers.sources import jetstream
-from tests.bench import delays, deliveries, sources_feeds
+from tests.bench import chaos, delays, deliveries, sources_feeds
+from tests.bench.chaos_stand import Progress
 from tests.bench.corpus import documents
 from tests.bench.counting import counted
 from tests.bench.jetstream_posts import TAKEN, frame_of, posts
@@ -94,3 +95,33 @@ async def test_receivers_of_the_alerts_bench_are_told_beside_others_that_hang(ka
     assert 0 < found["healthy_p50_s"] <= found["healthy_p95_s"] <= found["healthy_longest_s"]
     assert found["rss_mb"] < 250
     await redis.aclose()
+
+
+def test_a_seed_gives_the_same_chaos_and_every_fault_comes_once_before_any_comes_again() -> None:
+    plan = chaos.plan_of(3, seconds=240, faults=tuple(chaos.FAULTS))
+    assert plan == chaos.plan_of(3, seconds=240, faults=tuple(chaos.FAULTS)) != chaos.plan_of(4, seconds=240, faults=tuple(chaos.FAULTS))
+    assert {fault for _, fault in plan[: len(chaos.FAULTS)]} == set(chaos.FAULTS)
+    assert [at_s for at_s, _ in plan] == sorted(at_s for at_s, _ in plan)
+    assert chaos.WARM_S <= plan[0][0] <= plan[-1][0] <= 240 - chaos.LAST_S
+    made = chaos.documents(seed=3, seconds=60)
+    assert made == chaos.documents(seed=3, seconds=60)
+    assert len({item.document.doc_id for item in made}) == len({item.document.text for item in made}) == len(made)
+    assert [item.at_s for item in made] == sorted(item.at_s for item in made)
+
+
+def test_what_a_fault_stops_has_recovered_once_the_detection_looked_beyond_it() -> None:
+    seen = [Progress(NOON + timedelta(seconds=second), NOON + timedelta(seconds=second if second < 3 or second > 7 else 2), 5 if second < 6 else 6) for second in range(10)]
+    assert chaos.recovered_s(chaos.Struck("redis_killed", NOON + timedelta(seconds=3)), seen) == 5
+    assert chaos.recovered_s(chaos.Struck("receiver_hangs", NOON + timedelta(seconds=3)), seen) == 3
+    assert chaos.recovered_s(chaos.Struck("redis_killed", NOON + timedelta(seconds=9)), seen) is None
+    assert chaos.recovered_s(chaos.Struck("receiver_hangs", NOON + timedelta(seconds=7)), seen) is None
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+async def test_a_short_chaos_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    found = await chaos.measured(tmp_path, seed=1, seconds=46, faults=("redis_forgets",), quiet=60)
+    assert found["documents"] > 1_500
+    assert (found["lost"], found["double_counted"], found["alerts_lost"], found["faults"]) == (0, 0, 0, 1)
+    assert found["alerts"] > 0
+    assert 0 < found["recovery_s"]["redis_forgets"] < 40

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import sys
@@ -20,6 +19,7 @@ from opinion.codec import encode
 from opinion.names import Names
 from opinion.records import Alert, AlertStatus
 from opinion.redis_client import connect
+from tests.support.dying_servers import killed_and_restarted
 from tests.support.moody_receiver import MOODS, MoodyReceiver
 from tests.support.records import alert
 from tests.support.workers import until
@@ -79,15 +79,6 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
     await found.start()
     yield found
     await found.stop()
-
-
-async def killed_and_restarted(server: EmbeddedRedis, *, down_s: float) -> None:
-    """SIGKILL to Redis, which is back after a while with what it had written."""
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGKILL)
-    await until(lambda: not server.alive(), within_s=10, every_s=0.01)
-    await asyncio.sleep(down_s)
-    await server.start()
 
 
 async def test_every_transition_reaches_every_receiver_across_kills(kafka_address: str, server: EmbeddedRedis, names: Names) -> None:

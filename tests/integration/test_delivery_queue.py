@@ -262,3 +262,29 @@ async def test_what_was_kept_long_enough_leaves_nothing_behind(queue: DeliveryQu
     assert await queue.forget(most=2) == (2, ["msg_000002"])
     assert await queue.forget() == (1, ["msg_000003"])
     assert [key async for key in redis.scan_iter(f"{names.prefix}*")] == []
+
+
+async def test_a_settled_one_that_is_added_is_kept_and_sent_only_when_asked_for(queue: DeliveryQueue, clock: ManualClock) -> None:
+    past = replace(delivery(1, clock, line="al_1"), due_at=None, settled_at=clock.now(), outcome=DeliveryOutcome.GONE)
+    assert await queue.add(past, b"body")
+    await add(queue, delivery(2, clock, line="al_1"))
+    assert await claimed_ids(queue) == ["msg_000002"]
+    assert [item.delivery_id for item in (await queue.page(outcome=DeliveryOutcome.GONE)).deliveries] == ["msg_000001"]
+    assert await queue.waiting() == (1, 0.0)
+    assert await queue.retry_missing(DESK) == 1
+    assert await claimed_ids(queue) == ["msg_000001"]
+
+
+async def test_what_was_settled_after_its_lists_were_saved_waits_no_more_once_they_are_mended(queue: DeliveryQueue, redis: Redis, names: Names, clock: ManualClock) -> None:
+    await add(queue, *[delivery(number, clock, line="al_1") for number in (1, 2)], delivery(3, clock))
+    lists = {key: await redis.dump(key) async for key in redis.scan_iter(match=f"{names.delivery_base}*") if b"}:d:" not in key}
+    for item in await claimed(queue):
+        await end(queue, item, clock)
+    for key, saved in lists.items():
+        assert saved is not None
+        await redis.restore(key, 0, saved, replace=True)
+    assert (await queue.waiting())[0] == 3
+    assert await queue.mend() == 2
+    assert (await queue.waiting())[0] == 1
+    assert await claimed_ids(queue) == ["msg_000002"]
+    assert await queue.mend() == 0
