@@ -23,7 +23,8 @@ TOKEN=$(cat ~/.local/share/yuqing/api-token)
 curl -s -H "Authorization: Bearer $TOKEN" '127.0.0.1:8600/api/v1/alerts?status=open'
 curl -s -H "Authorization: Bearer $TOKEN" '127.0.0.1:8600/api/v1/documents?subject=topic:Macro&sentiment=negative&limit=5'
 curl -s -H "Authorization: Bearer $TOKEN" '127.0.0.1:8600/api/v1/subjects/topic:Macro/windows?step=3600'
-curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: 7b1' 127.0.0.1:8600/api/v1/feedback -d '{"alert_id": "al_0123", "verdict": "false"}'
+curl -s -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: 7b1' 127.0.0.1:8600/api/v1/feedback \\
+  -d '{"alert_id": "al_0123", "verdict": "false"}'
 curl -sN -H "Authorization: Bearer $TOKEN" '127.0.0.1:8600/api/v1/stream?kinds=alert'     # server-sent events
 ```
 
@@ -112,7 +113,8 @@ class _Writer:
             return f"`{schema['const']}`"
         if schema.get("type") == "array":
             return f"list of {self._form(schema.get('items', {}))}"
-        return {"date-time": "instant"}.get(schema.get("format", ""), schema.get("type", "any")) + _bounds(schema)
+        kind = "instant" if schema.get("format") == "date-time" else schema.get("type", "any")
+        return f"{kind}{_bounds(schema)}"
 
     def _referred(self, schema: Schema) -> Schema:
         return self._schemas[schema["$ref"].rpartition("/")[2]]

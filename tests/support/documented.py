@@ -69,8 +69,8 @@ LOOKED_AT = (
     LookedAt(".venv/bin/yuqing alert", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
     LookedAt("git", files_exist, "a checkout need not have its history"),
 )
-BESIDE = (".venv/bin/python receiver.py",)
-"""Begin what listens until it is stopped: it runs beside the commands after it."""
+BESIDE = {".venv/bin/python receiver.py": 9000}
+"""What listens until it is stopped, and on which port: it runs beside the commands after it."""
 ENDLESS = ("curl -sN",)
 """Begin what shows events for ever: some seconds of it will do."""
 ENDLESS_S = 3
@@ -97,8 +97,9 @@ def planned(command: str) -> str | None:
         return check
     program = "TOKEN=" if _TOKEN.match(command) else given[0]
     assert program in RUN, f"say in tests/support/documented.py how {program!r} is tried"
-    if command.startswith(BESIDE):
-        return f"{without_comment(command)} > beside.log 2>&1 &"
+    port = BESIDE.get(without_comment(command))
+    if port is not None:
+        return f"{without_comment(command)} > beside.log 2>&1 &\nuntil (exec 3<> /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.1; done"
     if command.startswith(ENDLESS):
         return f"timeout {ENDLESS_S} {without_comment(command)}; [ $? = 124 ]"
     shown = AGAIN.get(without_comment(command))

@@ -41,7 +41,13 @@ GIVEN = {
     "docs/operations.md": ["yuqing subscribe add desk --url https://desk.example/hook"],
 }
 """What a page takes for granted."""
-IDS = {"alert": r"al_0123\b", "delivery": r"msg_0123\w*", "document": r"feed:18c17418f5ad82f063ef70de0bd2d3e7", "letter": r"yuqing\.documents\.v1/0/1234", "reason": r"(?<=--reason )inference"}
+IDS = {
+    "alert": r"al_0123\b",
+    "delivery": r"msg_0123\w*",
+    "document": r"feed:18c17418f5ad82f063ef70de0bd2d3e7",
+    "letter": r"yuqing\.documents\.v1/0/1234",
+    "reason": r"(?<=--reason )inference",
+}
 """What stands for what nobody can know before: pages write it so."""
 ADDED = "add to "
 """How the title of a block begins that belongs at the end of a file."""

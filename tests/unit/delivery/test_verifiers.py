@@ -29,7 +29,7 @@ def headers(*, at_s: int | None = None, keys: tuple[str, ...] = (SECRET,), body:
 
 def in_python(_: Path) -> Verifier:
     found: dict[str, Verifier] = {}
-    exec(BLOCKS["verify.py"], found)  # type: ignore[arg-type]
+    exec(BLOCKS["verify.py"], found)
     return found["verified"]
 
 
@@ -75,7 +75,13 @@ func main() {
 	fmt.Println(verify.Verified([]byte(body), header, secret))
 }
 """)
-    subprocess.run(["go", "build", "-o", "desk", "."], cwd=folder, check=True, timeout=100, env={"HOME": str(folder), "PATH": "/usr/local/go/bin:/usr/bin:/bin", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"})
+    subprocess.run(
+        ["go", "build", "-o", "desk", "."],
+        cwd=folder,
+        check=True,
+        timeout=100,
+        env={"HOME": str(folder), "PATH": "/usr/local/go/bin:/usr/bin:/bin", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
+    )
     return answering(str(folder / "desk"))
 
 
