@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from tests.support.reader import QUICKSTART, Instance, Step, instance, read, sam
 from tests.support.workers import until
 from tests.unit.yuqing.test_models_command import like_the_shipped
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="no bash or curl on this machine: `apt-get install curl`"),
+]
 
 TRANSLATIONS = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 """Their commands are those of the page that they translate: tests/unit/test_pages.py."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.support.fences import ROOT
 
-NOT_LINKED = frozenset({".git", ".venv", "build", "site", "runs", "yuqing.toml"})
-"""What is a developer's own."""
+LINKED = ("alerts", "deploy", "docs", "models", "opinion", "scrapers", "streams", "tests", "yuqing", "docker-compose.yml", "pyproject.toml", "yuqing.example.toml")
+"""What pages name and tests need; whatever else lies in a developer's clone is not touched."""
 SCRIPTS = {"python": '"$@"', "yuqing": '-m yuqing "$@"'}
 
 
@@ -17,9 +17,8 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for path in ROOT.iterdir():
-            if path.name not in NOT_LINKED and not path.name.startswith("."):
-                (folder / path.name).symlink_to(path)
+        for name in LINKED:
+            (folder / name).symlink_to(ROOT / name)
         scripts = folder / ".venv" / "bin"
         scripts.mkdir(parents=True)
         for name, rest in SCRIPTS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from yuqing.cli import main
 RUN = frozenset({"yuqing", ".venv/bin/yuqing", ".venv/bin/python", "curl", "echo", "cat", "printf", "promtool", "TOKEN="})
 """Programs that are run as the page says."""
 SETTINGS = re.compile(r"(?:YUQING_[A-Z_]+=\S*\s*)+")
+OPTIONAL = frozenset({"promtool"})
+"""Programs that a machine may lack: without them their files are looked for."""
 _TOKEN = re.compile(r"TOKEN=\$\(cat \S+\)")
 
 
@@ -96,6 +99,9 @@ def planned(command: str) -> str | None:
         rule.look(command)
         return check
     program = "TOKEN=" if _TOKEN.match(command) else given[0]
+    if program in OPTIONAL and shutil.which(program) is None:
+        files_exist(command)
+        return None
     assert program in RUN, f"say in tests/support/documented.py how {program!r} is tried"
     port = BESIDE.get(without_comment(command))
     if port is not None:
