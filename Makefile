@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console bench-alerts chaos example metrics dashboards lock clean
+.PHONY: help setup dev run demo test unit integration check format bench bench-models bench-detect bench-windows bench-sources bench-console bench-alerts chaos docs api example metrics dashboards lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ bench-sources: dev ## one scraper: polls of 500 feeds a minute, posts of a whole
 chaos: dev ## five minutes in which everything is killed in turn: documents lost or doubled, alerts lost, time to recover
 	$(BIN)/python -m tests.bench.chaos
 
+docs: dev ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+api: dev ## write docs/api.md from the API's own description
+	$(BIN)/python -m yuqing.api_document > docs/api.md
+
 example: dev ## write yuqing.example.toml from the settings' own descriptions
 	$(BIN)/python -m yuqing.example > yuqing.example.toml
 
@@ -96,4 +102,4 @@ lock: $(UV) ## resolve the dependencies anew
 	echo uv | $(UV) pip compile - --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-uv.lock.txt
 
 clean: ## remove what make made; state under the data directory stays
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 
@@ -100,6 +100,6 @@ class Needs:
         return caller
 
 
-Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
-Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
-Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
+Reader = Annotated[Caller, Security(Needs(Scope.READ), scopes=[Scope.READ.value])]
+Operator = Annotated[Caller, Security(Needs(Scope.OPERATE), scopes=[Scope.OPERATE.value])]
+Admin = Annotated[Caller, Security(Needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]

@@ -47,7 +47,7 @@ class DocumentFeedback(_Body):
 
 @router.post("", status_code=201)
 async def give(request: Request, caller: Operator, body: AlertFeedback | DocumentFeedback) -> Any:
-    """Say whether an alert was right, or what a judgement should have been."""
+    """Say whether an alert (`alert_id`) was right, or what the judgement of a document (`doc_id`) should have been."""
     parts: Parts = request.app.state.parts
     alert = None if body.alert_id is None else await parts.alerts.get(body.alert_id)
     if body.alert_id is not None and alert is None:

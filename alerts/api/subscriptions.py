@@ -20,12 +20,18 @@ from alerts.subscriptions import GROUP_LABELS, Match, Subscription, new_key, rot
 from opinion.errors import ConfigError
 from opinion.names import digest
 from opinion.records import DocumentKind, Severity
+from opinion.telling_settings import SubscriptionSetting
 from opinion.webhook_address import WebhookAddress
 
 router = APIRouter(prefix="/api/v1/subscriptions", tags=["subscriptions"], route_class=IdempotentRoute)
 
 Text = Annotated[str, Field(max_length=400)]
 IfMatch = Annotated[str | None, Header(description="The ETag as last seen: refused with 412 where somebody else changed it meanwhile.")]
+
+
+def _said(name: str) -> str | None:
+    """What the setting of that name says of itself."""
+    return SubscriptionSetting.model_fields[name].description
 
 
 class _Body(BaseModel):
@@ -37,44 +43,44 @@ class MatchBody(_Body):
 
     subjects: list[Text] = Field(default_factory=lambda: ["*"], max_length=200, description="Globs; any is enough.")
     watchlist: list[Text] = Field(default_factory=list, max_length=1000, description="Tickers or codes of companies beside those of the globs.")
-    severity_at_least: Severity = Severity.WARNING
-    languages: list[Literal["en", "zh"]] = Field(default_factory=list, max_length=2)
-    kinds: list[DocumentKind] = Field(default_factory=list, max_length=10)
-    matchers: list[Text] = Field(default_factory=list, max_length=20)
+    severity_at_least: Severity = Field(Severity.WARNING, description=_said("severity_at_least"))
+    languages: list[Literal["en", "zh"]] = Field(default_factory=list, max_length=2, description=_said("languages"))
+    kinds: list[DocumentKind] = Field(default_factory=list, max_length=10, description=_said("kinds"))
+    matchers: list[Text] = Field(default_factory=list, max_length=20, description=_said("matchers"))
 
 
 class QuietBody(_Body):
     """Hours in which a receiver is left alone."""
 
     start: str = Field(max_length=5, description="HH:MM, local time.")
-    end: str = Field(max_length=5)
-    timezone: str = Field("UTC", max_length=60)
-    days: list[int] = Field(default_factory=lambda: list(ALL_DAYS), max_length=7)
-    wake_for: Severity | None = Severity.CRITICAL
+    end: str = Field(max_length=5, description="The same; before `start`: the next morning's.")
+    timezone: str = Field("UTC", max_length=60, description="IANA name, e.g. Asia/Shanghai.")
+    days: list[int] = Field(default_factory=lambda: list(ALL_DAYS), max_length=7, description="ISO weekdays on which quiet begins, Monday 1.")
+    wake_for: Severity | None = Field(Severity.CRITICAL, description="Told all the same from this severity on.")
 
 
 class SubscriptionPatch(_Body):
     """Changes; what is not named stays."""
 
-    url: WebhookAddress | None = None
-    options: dict[str, Annotated[str, Field(max_length=2000)]] | None = Field(None, max_length=30)
-    match: MatchBody | None = None
-    send_resolved: bool | None = None
-    enabled: bool | None = None
-    language: Literal["en", "zh", "both"] | None = None
-    group_by: list[Literal[GROUP_LABELS]] | None = Field(None, max_length=len(GROUP_LABELS))  # type: ignore[valid-type]
-    group_wait_s: float | None = Field(None, ge=0)
-    group_interval_s: float | None = Field(None, gt=0)
-    repeat_interval_s: float | None = Field(None, gt=0)
+    url: WebhookAddress | None = Field(None, description=_said("url"))
+    options: dict[str, Annotated[str, Field(max_length=2000)]] | None = Field(None, max_length=30, description=_said("options"))
+    match: MatchBody | None = Field(None, description="Which alerts; all where it is not named.")
+    send_resolved: bool | None = Field(None, description=_said("send_resolved"))
+    enabled: bool | None = Field(None, description="Whether it is told at all.")
+    language: Literal["en", "zh", "both"] | None = Field(None, description=_said("language"))
+    group_by: list[Literal[GROUP_LABELS]] | None = Field(None, max_length=len(GROUP_LABELS), description=_said("group_by"))  # type: ignore[valid-type]
+    group_wait_s: float | None = Field(None, ge=0, description=_said("group_wait_s"))
+    group_interval_s: float | None = Field(None, gt=0, description=_said("group_interval_s"))
+    repeat_interval_s: float | None = Field(None, gt=0, description=_said("repeat_interval_s"))
     quiet_hours: QuietBody | None = None
-    rate_per_min: float | None = Field(None, gt=0)
+    rate_per_min: float | None = Field(None, gt=0, description=_said("rate_per_min"))
 
 
 class SubscriptionBody(SubscriptionPatch):
     """A new subscription: a `url` for webhooks, a `channel` and its options for others."""
 
-    name: str = Field(min_length=1, max_length=100)
-    channel: str = Field(WEBHOOK, max_length=50)
+    name: str = Field(min_length=1, max_length=100, description=_said("name"))
+    channel: str = Field(WEBHOOK, max_length=50, description=_said("channel"))
     secret: str | None = Field(None, max_length=200, description="Of signed webhooks; made where none is named.")
 
 
