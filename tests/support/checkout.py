@@ -18,17 +18,15 @@ class Checkout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in LINKED:
-            (folder / name).symlink_to(ROOT / name)
-        scripts = folder / ".venv" / "bin"
-        scripts.mkdir(parents=True)
+            _link(ROOT / name, folder / name)
         for name, rest in SCRIPTS.items():
-            script = scripts / name
-            script.write_text(f"#!/bin/sh\nexec {sys.executable} {rest}\n")
-            script.chmod(0o755)
+            self.write(f".venv/bin/{name}", f"#!/bin/sh\nexec {sys.executable} {rest}\n")
+            (folder / ".venv" / "bin" / name).chmod(0o755)
 
     def write(self, name: str, text: str) -> None:
         """Make a file; one that was linked is replaced, the repository's stays as it is."""
-        path = self._own(name)
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.write_text(text, encoding="utf-8")
 
@@ -36,16 +34,12 @@ class Checkout:
         """Write at the end of a file."""
         self.write(name, (self.folder / name).read_text(encoding="utf-8") + text)
 
-    def _own(self, name: str) -> Path:
-        """The path, in folders that are no links."""
-        here = self.folder
-        for part in Path(name).parts[:-1]:
-            here /= part
-            there = here.resolve() if here.is_symlink() else None
-            if there is not None:
-                here.unlink()
-            here.mkdir(exist_ok=True)
-            for path in there.iterdir() if there is not None else ():
-                if path.name != "__pycache__":
-                    (here / path.name).symlink_to(path)
-        return self.folder / name
+
+def _link(there: Path, here: Path) -> None:
+    """Folders are real ones, so that what a command makes in them stays here; files, and what Python has compiled, are links."""
+    if not there.is_dir() or there.name == "__pycache__":
+        here.symlink_to(there)
+        return
+    here.mkdir()
+    for path in there.iterdir():
+        _link(path, here / path.name)

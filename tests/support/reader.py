@@ -155,6 +155,7 @@ async def instance(folder: Path) -> AsyncIterator[Instance]:
         "NO_PROXY": "127.0.0.1",
         "CURL_HOME": str(folder),
         "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # it would be the repository's, by links
         **{f"YUQING_{whose.upper()}_PORT": str(ports[whose]) for whose in ("api", "scraper", "worker")},
     }
     found = Instance(checkout, {**os.environ, **own}, ports)
