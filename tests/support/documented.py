@@ -67,10 +67,19 @@ LOOKED_AT = (
     LookedAt("prometheus", files_exist, "does not end by itself; tests/e2e/test_watched.py runs it on these files"),
     LookedAt("prometheus-alertmanager", files_exist, "does not end by itself; tests/e2e/test_watched.py runs it on these files"),
     LookedAt("grafana", files_exist, "in no package index; tests/unit/deploy reads its dashboards"),
-    LookedAt(".venv/bin/yuqing train", options_exist, "more than an hour; tests/unit/models/training trains a tiny one"),
-    LookedAt(".venv/bin/yuqing scrape", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
-    LookedAt(".venv/bin/yuqing work", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
-    LookedAt(".venv/bin/yuqing alert", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
+    LookedAt("yuqing train", options_exist, "more than an hour; tests/unit/models/training trains a tiny one"),
+    LookedAt("yuqing scrape", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
+    LookedAt("yuqing work", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
+    LookedAt("yuqing alert", options_exist, "does not end by itself; part of the instance that the other commands speak to"),
+    LookedAt("yuqing up", options_exist, "does not end by itself; the instance that the other commands speak to"),
+    LookedAt("yuqing restore", options_exist, "wants everything stopped; tests of its own do it"),
+    LookedAt("kubectl", files_exist, "no cluster where the tests run; tests/unit/deploy/test_kubernetes.py reads what it applies"),
+    LookedAt("kind", files_exist, "no cluster where the tests run"),
+    LookedAt("systemctl", files_exist, "as root, on a host of its own; tests/unit/deploy/test_systemd.py reads the units"),
+    LookedAt("python3 -m venv /opt/yuqing", files_exist, "as root, on a host of its own"),
+    LookedAt("/opt/yuqing/bin/pip", files_exist, "as root, on a host of its own"),
+    LookedAt("cp -r deploy/systemd/system/*", files_exist, "as root, on a host of its own"),
+    LookedAt("install -D", files_exist, "as root, on a host of its own"),
     LookedAt("git", files_exist, "a checkout need not have its history"),
 )
 BESIDE = {".venv/bin/python receiver.py": 9000}
@@ -115,7 +124,7 @@ def planned(command: str) -> str | None:
 
 def rule_of(command: str) -> LookedAt | None:
     """The rule by which a command is only looked at, if it is."""
-    given = words(command)
+    given = [word.removeprefix(".venv/bin/") for word in words(command)]
     return next((rule for rule in LOOKED_AT if given[: len(rule.begins.split())] == rule.begins.split()), None)
 
 

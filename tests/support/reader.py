@@ -11,7 +11,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,9 @@ class Step(Struct, frozen=True, kw_only=True):
 class Instance:
     """A running `yuqing up`, set as the quick start says."""
 
-    def __init__(self, checkout: Checkout, variables: Mapping[str, str], ports: Mapping[str, int]) -> None:
+    def __init__(self, checkout: Checkout, variables: Mapping[str, str], *, ports: Mapping[str, int], receiver: Receiver, site: Site) -> None:
         self.checkout = checkout
+        self.receiver, self.site = receiver, site  # for all pages: a receiver that went away would be left alone for a while
         self.variables = dict(variables)
         self.ports = ports
         self.data_dir = Path(variables["YUQING_DATA_DIR"])
@@ -108,7 +109,12 @@ class Instance:
         for port, whose in _PORTS.items():
             text = re.sub(rf"\b{port}\b", str(self.ports[whose]), text)
         servers = self.servers()
-        for written, here in (("~/.local/share/yuqing", str(self.data_dir)), ("broker:9092", servers["kafka"]), ("redis://redis:6379/0", servers["redis"])):
+        for written, here in (
+            ("~/.local/share/yuqing", str(self.data_dir)),
+            ("/backups/", f"{self.data_dir.parent}/"),
+            ("broker:9092", servers["kafka"]),
+            ("redis://redis:6379/0", servers["redis"]),
+        ):
             text = text.replace(written, here)
         for kind, here in self.known.items():
             text = re.sub(IDS[kind], here, text)
@@ -158,15 +164,23 @@ async def instance(folder: Path) -> AsyncIterator[Instance]:
         "PYTHONDONTWRITEBYTECODE": "1",  # it would be the repository's, by links
         **{f"YUQING_{whose.upper()}_PORT": str(ports[whose]) for whose in ("api", "scraper", "worker")},
     }
-    found = Instance(checkout, {**os.environ, **own}, ports)
-    write_files(found, fences_of(QUICKSTART))
-    log = folder / "up.log"
+    async with Receiver() as receiver, Site(**{"rss": Page(RSS), "feed.json": Page(RSS)}) as site:
+        found = Instance(checkout, {**os.environ, **own}, ports=ports, receiver=receiver, site=site)
+        write_files(found, fences_of(QUICKSTART))
+        async with up(found, log=folder / "up.log"):
+            yield found
+
+
+@asynccontextmanager
+async def up(found: Instance, *, log: Path) -> AsyncIterator[None]:
+    """The instance, running."""
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "yuqing", "up", cwd=checkout.folder, env=found.variables, stderr=file)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "yuqing", "up", cwd=found.checkout.folder, env=found.variables, stderr=file)
     try:
-        await until(lambda: process.returncode is not None or "Ctrl-C stops all" in log.read_text(), within_s=READY_WITHIN_S)
-        assert process.returncode is None, log.read_text()
-        yield found
+        said = log.read_text
+        await until(lambda: process.returncode is not None or "Ctrl-C stops all" in said(), within_s=READY_WITHIN_S)
+        assert process.returncode is None, said()
+        yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
@@ -186,11 +200,8 @@ def write_files(found: Instance, blocks: list[Fence]) -> None:
 async def read(page: Path, found: Instance) -> list[Step]:
     """Type every command of a page, in its order; AssertionError for the first that fails."""
     steps: list[Step] = []
-    async with AsyncExitStack() as opened:
-        receiver = await opened.enter_async_context(Receiver())
-        site = await opened.enter_async_context(Site(**{"rss": Page(RSS), "feed.json": Page(RSS)}))
-        feeds = json.dumps([{"name": "reuters.example", "url": site.at("rss")}])
-        shell = await opened.enter_async_context(Shell(found.checkout.folder, found.variables | {"YUQING_SOURCES": feeds}))
+    feeds = json.dumps([{"name": "reuters.example", "url": found.site.at("rss")}])
+    async with Shell(found.checkout.folder, found.variables | {"YUQING_SOURCES": feeds}) as shell:
         blocks = fences_of(page)
         typed = [(page.name, command) for command in GIVEN.get(str(page.relative_to(ROOT)), [])]
         typed += [(fence.place, command) for fence in blocks if fence.lang == SHELL for command in commands(fence.body)]
@@ -201,7 +212,7 @@ async def read(page: Path, found: Instance) -> list[Step]:
                 continue
             if not found.known and any(re.search(written, plan) for written in IDS.values()):
                 await found.learn()
-            actual = outside(found.actual(plan), receiver=receiver, site=site)
+            actual = outside(found.actual(plan), receiver=found.receiver, site=found.site)
             done = await shell.run(actual, within_s=COMMAND_WITHIN_S)
             assert done.code == 0, f"{place}: {actual}\nended with {done.code}:\n{done.said}"
             steps.append(Step(command=command, code=done.code, said=done.said))

@@ -57,6 +57,7 @@ FORMS: dict[str, Callable[[str, Path], object]] = {
     "json": values,
     "python": lambda text, _: ast.parse(text),
     SHELL: nothing,
+    "bash": nothing,  # what a reader puts into a shell of his own
     "text": nothing,
     "html": nothing,
     "javascript": nothing,
