@@ -15,6 +15,7 @@ from tests.unit.yuqing.conftest import Command
 
 RESTART = "A running worker keeps its model until it is started again.\n"
 SHIPPED = read_card(WEIGHTS)
+PRESS = SHIPPED.measured("sentiment")["zh_press, other writers"]
 
 
 def like_the_shipped(change: float = 0.0, *, name: str = "zh_press, other writers") -> dict[str, dict[str, Score | float]]:
@@ -68,7 +69,7 @@ def test_a_training_is_promoted_listed_and_rolled_back(command: Command, run: Ca
     result = command("model", "promote", "run-1")
     assert (result.exit_code, result.stdout) == (0, f"tiny-1@{revision} is in use from now on: {shelf.place(revision)}\n")
     assert result.stderr.endswith(RESTART)
-    assert "ok     sentiment on zh_press, other writers: accuracy 0.8786 -> 0.8986 (140 rows)" in result.stderr
+    assert f"ok     sentiment on zh_press, other writers: accuracy {PRESS.accuracy} -> {PRESS.accuracy + 0.02:.4f} (140 rows)" in result.stderr
     shutil.rmtree(folder)
     assert in_use(command) == [revision]
     assert (row := listed(command)[1])["promoted_at"] is not None
@@ -106,7 +107,7 @@ def test_a_model_that_is_worse_is_refused_and_can_be_forced(command: Command, ru
     assert (result.exit_code, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
     assert last.startswith("yuqing: not promoted: 1 of ")
-    assert "sentiment on zh_press, other writers: accuracy 0.8786 -> 0.8685 (140 rows); --force" in last
+    assert f"sentiment on zh_press, other writers: accuracy {PRESS.accuracy} -> {PRESS.accuracy - 0.0101:.4f} (140 rows); --force" in last
     assert not shelf.folder.exists()
     assert command("model", "promote", "run-1", "--force").exit_code == 0
     assert in_use(command) == [revision]
@@ -174,7 +175,7 @@ def test_show_prints_the_whole_card(command: Command, run: Callable[..., Path]) 
         f"tiny-1@{revision}",
         "Apache-2.0",
         "75 rows  synthetic: written",
-        "140 rows  accuracy 0.879  macro F1 0.878  calibration error 0.068 (-)",
+        f"140 rows  accuracy {PRESS.accuracy:.3f}  macro F1 {PRESS.macro_f1:.3f}  calibration error {PRESS.ece:.3f} (-)",
         "en news 1.25",
         "Knows nothing.",
     ):
