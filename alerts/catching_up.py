@@ -6,6 +6,7 @@ log ──▶ alerts as they stand, marks of people ──▶ episodes, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -46,9 +47,10 @@ async def catch_up(told: Sequence[Alert], *, redis: Redis, names: Names, alerts:
     try:
         saved, watching = await redis.mget([names.episodes, names.source_alerts])
         async with redis.pipeline(transaction=True) as pipe:
-            if saved:
-                pipe.set(names.episodes, msgspec.json.encode(caught_up(msgspec.json.decode(saved, type=DetectorState), news)))
-            pipe.set(names.source_alerts, msgspec.json.encode(watched(msgspec.json.decode(watching, type=Watching) if watching else Watching(), news)))
+            with suppress(msgspec.MsgspecError):  # of another version: the detection goes on from now
+                if saved:
+                    pipe.set(names.episodes, msgspec.json.encode(caught_up(msgspec.json.decode(saved, type=DetectorState), news)))
+                pipe.set(names.source_alerts, msgspec.json.encode(watched(msgspec.json.decode(watching, type=Watching) if watching else Watching(), news)))
             for alert in news:
                 pipe.hset(names.alert(alert.alert_id), "marks", msgspec.json.encode(marks_of(alert)))
             pipe.delete(names.acts)

@@ -166,7 +166,8 @@ class Notifier:
             StoreUnavailable (retryable; doing it again changes nothing).
         """
         for subscription in await self._subscriptions.all():
-            if not matches(subscription, alert) or (alert.status == AlertStatus.RESOLVED and not subscription.send_resolved):
+            unwanted = not matches(subscription, alert) or (alert.status == AlertStatus.RESOLVED and not subscription.send_resolved)
+            if unwanted or _resend(subscription) is not None:  # whose receiver forgets is told again anyway
                 continue
             notice = Notice(subscription_id=subscription.id, labels=_labels(alert, subscription), reason=NoticeReason.FIRST, alerts=[alert], at=alert.updated_at)
             try:

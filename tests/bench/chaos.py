@@ -47,6 +47,8 @@ TOGETHER_S = 0.25
 """Documents of so long are published together: a page of a feed holds several."""
 BUSY, QUIET = 60, 160
 """Companies that are talked about all the time; that were quiet for a day, of which some surge. Far more than surge: else it is a shift common to all."""
+SURGING = "XBEN:S"
+"""What the companies are called that were quiet."""
 BAD_SHARE = 0.15
 SURGE_DOCUMENTS, SURGE_S, SURGE_EVERY_S = 25, 5.0, 12.0
 WARM_S, LAST_S = 8.0, 18.0
@@ -105,7 +107,7 @@ def documents(*, seed: int, seconds: float, quiet: int = QUIET) -> list[Planned]
     for turn, company in enumerate(surges):
         for place in range(SURGE_DOCUMENTS):
             at_s = turn * SURGE_EVERY_S + SURGE_S * place / SURGE_DOCUMENTS
-            found.append(Planned(at_s, _document(100_000 + 100 * turn + place, f"S{company:03}", bad=True)))
+            found.append(Planned(at_s, _document(100_000 + 100 * turn + place, f"{SURGING[-1]}{company:03}", bad=True)))
     return sorted(found, key=lambda planned: planned.at_s)
 
 
@@ -174,7 +176,7 @@ async def measured(folder: Path, *, seed: int, seconds: float, faults: Sequence[
     planned, plan = documents(seed=seed, seconds=seconds, quiet=quiet), plan_of(seed, seconds=seconds, faults=faults)
     subjects = sorted({f"entity:{item.document.symbols[0]}" for item in planned})
     async with place_in(folder) as place:
-        await place.quiet_days([f"entity:XBEN:S{number:03}" for number in range(quiet)])
+        await place.quiet_days([f"entity:{SURGING}{number:03}" for number in range(quiet)])
         begun_at = datetime.now(UTC)
         before = await place.documents(subjects, since=begun_at)
         await place.running()
@@ -183,14 +185,17 @@ async def measured(folder: Path, *, seed: int, seconds: float, faults: Sequence[
         struck = await striking
         say("all is published, and the last fault is over")
         counted = await _settled(place, subjects, expected + before, since=begun_at)
-        told = await _told(place)
+        log = await _told(place)
         seen = list(place.seen)
     lost, doubled = expected + before - counted, counted - expected - before
-    accepted = place.desk.accepted
+    accepted, told = place.desk.accepted, {(alert.alert_id, alert.sequence) for alert in log}
+    surging = {f"entity:{item.document.symbols[0]}" for item in planned if item.document.symbols[0].startswith(SURGING)}
     return _report(struck, seen) | {
         "documents": len(planned),
         "lost": lost.total(),
         "double_counted": doubled.total(),
+        "surges": len(surging),
+        "surges_told": len(surging & {alert.subject for alert in log}),
         "alerts": len(told),
         "alerts_lost": len(told - accepted),
         "told_twice": sum(heard.accepted for heard in place.desk.heard) - len(accepted),
@@ -213,16 +218,16 @@ async def _settled(place: Place, subjects: Sequence[str], expected: Counter[tupl
     return await place.documents(subjects, since=since)
 
 
-async def _told(place: Place) -> set[tuple[str, int]]:
-    """The transitions in the log, once the receiver has accepted them, or too much time has passed."""
+async def _told(place: Place) -> list[Alert]:
+    """The transitions in the log that receivers are to hear of, once the receiver has accepted them, or too much time has passed."""
     queue = DeliveryQueue(place.client, place.names, clock=SystemClock())
-    found: set[tuple[str, int]] = set()
+    found: list[Alert] = []
 
     async def all_accepted() -> bool:
         with suppress(StoreUnavailable):
             await _hurry(queue)
-        found.update({(alert.alert_id, alert.sequence) for alert in map(_alert, await read_all(place.kafka.address, place.names.alerts)) if alert.sequence})
-        return found <= place.desk.accepted
+        found[:] = [alert for alert in (decode(value, Alert) for value in await read_all(place.kafka.address, place.names.alerts)) if alert.sequence]
+        return {(alert.alert_id, alert.sequence) for alert in found} <= place.desk.accepted
 
     with suppress(TimeoutError):
         await until(all_accepted, within_s=TOLD_WITHIN_S, every_s=2.0)
@@ -234,10 +239,6 @@ async def _hurry(queue: DeliveryQueue) -> None:
     for delivery in (await queue.page(limit=500)).deliveries:
         if delivery.due_at is not None and delivery.attempts:
             await queue.retry(delivery.delivery_id)
-
-
-def _alert(value: bytes) -> Alert:
-    return decode(value, Alert)
 
 
 def _report(struck: Sequence[Struck], seen: Sequence[Progress]) -> dict[str, Any]:
@@ -262,7 +263,10 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="yuqing-bench-") as folder:
         found = asyncio.run(measured(Path(folder), seed=chosen.seed, seconds=chosen.minutes * 60))
-    say(f"{found['lost']} of {found['documents']} documents lost, {found['double_counted']} counted twice; {found['alerts_lost']} of {found['alerts']} transitions lost")
+    say(
+        f"{found['lost']} of {found['documents']} documents lost, {found['double_counted']} counted twice; {found['alerts_lost']} of {found['alerts']} transitions lost; "
+        f"{found['surges_told']} of {found['surges']} surges told"
+    )
     head = {"bench": "chaos", "machine": machine(), "commit": commit(), "n": found["documents"], "load_before": round(load, 1), "seed": chosen.seed}
     say(json.dumps(head | found))
 

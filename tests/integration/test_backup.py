@@ -257,6 +257,32 @@ async def test_an_erasure_reaches_evidence_that_was_brought_back(place: Installa
     assert gone not in await other.quoted(SUBJECT)
 
 
+async def test_what_lies_in_files_comes_back(place: Installation) -> None:
+    other = elsewhere(place)
+    for one in (place, other):
+        await one.publish([])
+    await place.subscribe("desk", url="https://desk.example/hook", key=new_key())
+    rules = place.folder / "mine.yaml"
+    rules.write_text("min_breadth: 4\n")
+    place.settings = place.settings.model_copy(update={"rules": rules})
+    model = place.folder / "shelf" / "0123456789ab"
+    model.mkdir(parents=True)
+    (model / "heads.safetensors").write_bytes(b"weights")
+    (model.parent / "in-use.json").write_text('{"promotions": []}')
+    (model.parent / ".lock").touch()
+    (place.folder / "intake-token").write_text("hush")
+    path = await save(place)
+    said = await bring_back(path, other)
+    assert f"the rules of the backup are at {other.folder}/mine.yaml: name them in the setting `rules`" in said
+    assert sorted(item.relative_to(other.folder).as_posix() for item in other.folder.rglob("*") if item.is_file()) == [
+        "intake-token", "mine.yaml", "shelf/0123456789ab/heads.safetensors", "shelf/in-use.json",
+    ]  # fmt: skip
+    assert (other.folder / "shelf" / "0123456789ab" / "heads.safetensors").read_bytes() == b"weights"
+    rules.write_text("min_breadth: 5\n")
+    assert f"{rules} is left as it is: the rules in the backup are others" in await bring_back(path, place, replace=True)
+    assert rules.read_text() == "min_breadth: 5\n"
+
+
 async def test_nothing_is_restored_while_somebody_works(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yuqing.backup.restoring.SLACK_S", -4.0)
     monkeypatch.setattr("yuqing.backup.restoring.LEASE_S", 5.0)

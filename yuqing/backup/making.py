@@ -85,7 +85,7 @@ async def make_backup(path: Path, *, settings: Settings, archive: bool, echo: Ec
 
 
 def _said(path: Path, manifest: Manifest) -> str:
-    return f"{path}: {path.stat().st_size / 1e6:.1f} MB, {described(manifest)}"
+    return f"{path}: {path.stat().st_size / 1000:,.0f} kB, {described(manifest)}"
 
 
 async def _write(writer: Writer, settings: Settings, *, archive: bool, folder: Path) -> Manifest:

@@ -138,8 +138,8 @@ class State:
                 rows = cast("list[list[bytes]]", await pipe.execute())
             for subject, lines in zip(subjects, rows, strict=True):
                 for line in lines:
-                    doc_id = _evidence.decode(line).doc_id
-                    if sign_of(doc_id) in gone:
+                    doc_id = _quoted(line)
+                    if doc_id is None or sign_of(doc_id) in gone:
                         left.setdefault(subject, []).append(line)
                     else:
                         quotes.setdefault(doc_id, set()).add(subject)
@@ -174,6 +174,14 @@ def subjects_of(keys: Mapping[Family, Sequence[str]]) -> list[str]:
     ['topic:Macro']
     """
     return sorted({name[1 : name.rindex("}:")] for name in keys[SUBJECTS] if name.startswith("{")})
+
+
+def _quoted(line: bytes) -> str | None:
+    """The document that a line of evidence quotes; None where it cannot be read: nobody could erase it later."""
+    try:
+        return _evidence.decode(line).doc_id
+    except msgspec.MsgspecError:
+        return None
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from alerts.archive import Archive, Query
+from opinion.erased import sign_of
 from opinion.errors import StoreUnavailable
 from opinion.records import Op, ScoredDocument
 from tests.support.records import NEUTRAL, NOON, scored
@@ -117,4 +118,31 @@ async def test_a_broken_file_is_a_clear_error(tmp_path: Path) -> None:
     archive = Archive(path, keep=DAYS)
     with pytest.raises(StoreUnavailable, match="archive of documents"):
         await archive.open()
+    archive.close()
+
+
+async def test_a_copy_goes_on_from_other_offsets_without_what_is_erased_by_then(archive: Archive, tmp_path: Path) -> None:
+    await filled(archive)
+    assert await archive.stands() == {0: 8, 1: 6}
+    await archive.copy_to(tmp_path / "copy.db")
+    copy = Archive(tmp_path / "copy.db", keep=DAYS)
+    gone = scored(5).document.doc_id
+    assert await copy.take_up({0: 3, 2: 0}, erased={sign_of(gone), sign_of("feed:unknown")}) == 1
+    assert await copy.stands() == await copy.open() == {0: 3, 2: 0}
+    assert await titles(copy, subject=DAIRY) == ["Headline 7", "Headline 3", "Headline 1"]
+    assert (await titles(copy, words="eadline 5"), await copy.get(gone)) == ([], None)
+    await copy.put(0, [(3, version(9, of=5, title="Headline 5 again"))])
+    assert await copy.get(gone) is None
+    assert await copy.purge(now=NOON + 2 * DAYS) == 8
+    copy.close()
+    assert b"Headline 5" not in (tmp_path / "copy.db").read_bytes()
+    assert len(await titles(archive)) == 8
+
+
+async def test_a_file_that_is_not_there_stands_nowhere_and_is_not_made(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "none.db", keep=DAYS)
+    assert await archive.stands() is None
+    assert not (tmp_path / "none.db").exists()
+    await archive.open()
+    assert await archive.stands() is None
     archive.close()
