@@ -176,6 +176,7 @@ async def test_an_older_backup_beside_the_same_kafka_neither_repeats_nor_forgets
         await place.publish(day[:QUIET])
         async with place.running() as api:
             await until(lambda: _counts(place, QUIET), within_s=60)
+            await until(lambda: _looked(place), within_s=30)  # before that there is no state that an alert could be put back into
             path = await save(place)
             await place.publish(day[QUIET:])
             alert_id, sequence = await told_on(place, api, desk)
@@ -217,6 +218,11 @@ async def test_an_older_backup_beside_the_same_kafka_neither_repeats_nor_forgets
         assert [doc_id for doc_id in await place.quoted(SUBJECT) if doc_id != late] == quoted
         assert await place.counted(SUBJECT) == ALL + 1
         assert (await place.windows.panes(SUBJECT))[: len(panes)] == panes
+
+
+async def _looked(place: Installation) -> bool:
+    """Whether the alerter has looked at the windows, and saved what it knows."""
+    return bool(await place.redis.exists(place.names.episodes))
 
 
 async def _all_noted(place: Installation) -> bool:
