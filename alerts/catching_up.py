@@ -48,8 +48,9 @@ async def catch_up(told: Sequence[Alert], *, redis: Redis, names: Names, alerts:
         saved, watching = await redis.mget([names.episodes, names.source_alerts])
         async with redis.pipeline(transaction=True) as pipe:
             with suppress(msgspec.MsgspecError):  # of another version: the detection goes on from now
-                if saved:
-                    pipe.set(names.episodes, msgspec.json.encode(caught_up(msgspec.json.decode(saved, type=DetectorState), news)))
+                if saved or news:  # a state that was never saved is as old as can be
+                    state = msgspec.json.decode(saved, type=DetectorState) if saved else DetectorState()
+                    pipe.set(names.episodes, msgspec.json.encode(caught_up(state, news)))
                 pipe.set(names.source_alerts, msgspec.json.encode(watched(msgspec.json.decode(watching, type=Watching) if watching else Watching(), news)))
             for alert in news:
                 pipe.hset(names.alert(alert.alert_id), "marks", msgspec.json.encode(marks_of(alert)))

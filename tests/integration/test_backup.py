@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from alerts.notifier import PAST
+from alerts.catching_up import catch_up
+from alerts.detector import DetectorState
+from alerts.notifier import PAST, Notifier
 from alerts.subscriptions import new_key
+from opinion.clock import SystemClock
 from opinion.erased import ErasedIds
 from opinion.errors import ConfigError
 from opinion.names import Names
-from opinion.records import AlertStatus, DeliveryOutcome, Document
+from opinion.records import AlertStatus, DeliveryOutcome, Document, TransitionReason
 from opinion.redis_client import connect
 from tests.support.installation import Installation
 from tests.support.receiver import Answer, Receiver
-from tests.support.records import document
+from tests.support.records import alert, document
 from tests.support.surging_day import COMPANY, SUBJECT, surging_day
 from tests.support.workers import until
 from yuqing.backup.making import make_backup
@@ -218,6 +222,19 @@ async def test_an_older_backup_beside_the_same_kafka_neither_repeats_nor_forgets
         assert [doc_id for doc_id in await place.quoted(SUBJECT) if doc_id != late] == quoted
         assert await place.counted(SUBJECT) == ALL + 1
         assert (await place.windows.panes(SUBJECT))[: len(panes)] == panes
+
+
+async def test_an_alert_is_put_back_though_the_backup_was_made_before_the_first_look(place: Installation) -> None:
+    await place.subscribe("desk", url="https://desk.example/hook", key=new_key())
+    notifier = Notifier(place.redis, place.names, queue=place.queue, subscriptions=place.subscriptions, silences=place.silences, inhibitions=[], clock=SystemClock())
+    told = [alert(1), alert(2, status=AlertStatus.UPDATED, reason=TransitionReason.ACKNOWLEDGED, acknowledged_by="ann")]
+    for _ in range(2):  # doing it again changes nothing
+        await catch_up(told, redis=place.redis, names=place.names, alerts=place.alerts, notifier=notifier)
+        state = msgspec.json.decode(await place.redis.get(place.names.episodes) or b"", type=DetectorState)
+        assert [(item.alert_id, item.sequence, item.ended_at) for item in state.episodes.values()] == [("al_1", 2, None)]
+        assert (await place.alerts.marks("al_1")).acknowledged_by == "ann"
+        assert [(item.sequence, item.outcome) for item in (await place.queue.page()).deliveries] == [(2, DeliveryOutcome.GONE), (1, DeliveryOutcome.GONE)]
+        assert (await place.queue.waiting())[0] == 0
 
 
 async def _looked(place: Installation) -> bool:
