@@ -99,15 +99,17 @@ def _numbers_en(spike: Spike) -> tuple[str, str]:
     """What was counted, and what of it is unusual: the share of negatives, or their number."""
     if spike.lane == Lane.COUNT:
         return _many(spike.negative, "negative text"), f"stand against a usual {spike.expected_negative:.1f} ({spike.lift:.1f}x)"
+    clear = f", {spike.clear} of them clearly (usual {spike.expected_clear:.1f})" if spike.led_by_clear else ""
     usual = f"usual of all subjects {spike.baseline_ratio:.0%}, this one is new" if spike.new else f"usual {spike.baseline_ratio:.0%}"
-    return f"{spike.negative} of {_many(spike.total, 'text')}", f"were negative ({spike.ratio:.0%}, {usual}, {spike.lift:.1f}x)"
+    return f"{spike.negative} of {_many(spike.total, 'text')}", f"were negative ({spike.ratio:.0%}, {usual}, {spike.lift:.1f}x){clear}"
 
 
 def _numbers_zh(spike: Spike) -> str:
     if spike.lane == Lane.COUNT:
         return f"{spike.negative}条负面文本（平时约{spike.expected_negative:.1f}条，为平时的{spike.lift:.1f}倍）"
+    clear = f"，其中{spike.clear}条明确为负面（平时约{spike.expected_clear:.1f}条）" if spike.led_by_clear else ""
     usual = f"全体对象平时{spike.baseline_ratio:.0%}，该对象尚新" if spike.new else f"平时{spike.baseline_ratio:.0%}"
-    return f"{spike.total}条文本中有{spike.negative}条为负面（占{spike.ratio:.0%}，{usual}，为平时的{spike.lift:.1f}倍）"
+    return f"{spike.total}条文本中有{spike.negative}条为负面（占{spike.ratio:.0%}，{usual}，为平时的{spike.lift:.1f}倍）{clear}"
 
 
 def choose_evidence(candidates: Sequence[AlertEvidence], *, most: int = MOST_EVIDENCE) -> list[AlertEvidence]:

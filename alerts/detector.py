@@ -14,7 +14,7 @@ from alerts.detect.baseline import RECENT_MEMORY
 from alerts.detect.profile import MEMORY_H
 from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, Rules
-from alerts.detect.series import Ints, PaneSeries
+from alerts.detect.series import Change, Ints, PaneSeries
 from alerts.lifecycle import Episode, Transition, most_telling, step
 from alerts.pending import Pending, wait
 from alerts.scans.panes import Panes
@@ -68,18 +68,18 @@ class Detector:
         self._pending: dict[str, Pending] = {}  # of subjects whose alert is off
         self._evaluated_s: int | None = None
 
-    def put(self, subject: str, start_s: int, *, total: int, negative: int) -> None:
+    def put(self, subject: str, start_s: int, *, total: int, negative: int, clear: int = 0) -> None:
         """Set the counts of a subject's minute that holds the instant `start_s` (epoch seconds); setting it again replaces them."""
-        series = self._panes.put(subject, start_s, total=total, negative=negative)
+        series = self._panes.put(subject, start_s, total=total, negative=negative, clear=clear)
         if series.panes.size > MOST_CHUNKS:
             self._trim(subject, series)
 
-    def put_hours(self, subject: str, hours: Mapping[int, tuple[int, int]]) -> None:
-        """Set total and negative of hours (since 1970) whose panes are gone, before any look."""
+    def put_hours(self, subject: str, hours: Mapping[int, Change]) -> None:
+        """Set total, negative and clearly negative of hours (since 1970) whose panes are gone, before any look."""
         self._panes.put_hours(subject, hours)
 
     def load(self, subject: str, starts_s: Ints, counts: Ints, *, pane_s: int = PANE_S) -> None:
-        """Set all panes of a new subject at once, of any width: `counts` is (2, n) of total and negative, `starts_s` must rise."""
+        """Set all panes of a new subject at once, of any width: `counts` is (2, n) of total and negative, or (3, n) with the clearly negative; `starts_s` must rise."""
         self._panes.load(subject, starts_s, counts, pane_s=pane_s)
 
     def series(self, subject: str) -> PaneSeries:

@@ -41,12 +41,12 @@ async def history(windows: WindowStore, subject: str, *, since: datetime, until:
     sums: dict[int, list[int]] = {}
     if begin_s < fine_s:
         hours = await windows.hours_of([subject], first_hour=begin_s // HOUR_S)
-        for number, (total, negative) in hours[subject].items():
+        for number, (total, negative, _) in hours[subject].items():
             if number * HOUR_S < fine_s:
                 _add(sums, number * HOUR_S // step_s, total, negative)
     if fine_s < end_s:
         counts = await windows.counts_of([subject], since=datetime.fromtimestamp(fine_s, UTC))
-        for start_s, total, negative in counts[subject]:
+        for start_s, total, negative, _ in counts[subject]:
             if start_s >= fine_s:
                 _add(sums, start_s // step_s, total, negative)
     return [_point(number * step_s, *sums.get(number, (0, 0))) for number in range(first, last)]

@@ -208,8 +208,8 @@ class Tick:
         last, self._read_until = self._read_until or until, until  # a worker that was away makes up for hours between two looks
         counts = await self._store.counts_of(known, since=last - LATENESS - timedelta(hours=1)) | await self._store.counts_of(new, since=needed)
         for subject in subjects:
-            for start_s, total, negative in counts[subject]:
-                self._detector.put(subject, start_s, total=total, negative=negative)
+            for start_s, total, negative, clear in counts[subject]:
+                self._detector.put(subject, start_s, total=total, negative=negative, clear=clear)
         if needed is not None and new:
             hours = await self._store.hours_of(new, first_hour=int(until.timestamp()) // HOUR_S - MEMORY_H - 24)
             for subject, known_hours in hours.items():

@@ -32,7 +32,7 @@ async def usual_ratios(windows: WindowStore, subject: str, *, begins: Sequence[d
     minutes = (await windows.counts_of([subject], since=fine_since))[subject]
     series, pool = PaneSeries(), CountGrid()
     _add(series.hours, hours[subject].items())
-    _add(series.quarters, ((start_s // QUARTER_S, (total, negative)) for start_s, total, negative in minutes))
+    _add(series.quarters, ((start_s // QUARTER_S, sums) for start_s, *sums in minutes))
     for topic in TOPIC_SUBJECTS:
         _add(pool, hours[topic].items())
     quarters = np.array([int(at.timestamp()) // QUARTER_S for at in begins], np.int64)
@@ -49,9 +49,9 @@ async def last_hours(windows: WindowStore, subjects: Sequence[str], *, hours: in
     """
     last = int(now.timestamp()) // HOUR_S
     found = await windows.hours_of(subjects, first_hour=last - hours)
-    return {subject: [found[subject].get(hour, (0, 0)) for hour in range(last - hours, last + 1)] for subject in subjects}
+    return {subject: [found[subject].get(hour, (0, 0, 0))[:2] for hour in range(last - hours, last + 1)] for subject in subjects}
 
 
-def _add(grid: CountGrid, counts: Iterable[tuple[int, tuple[int, int]]]) -> None:
-    for cell, (total, negative) in counts:
+def _add(grid: CountGrid, counts: Iterable[tuple[int, Sequence[int]]]) -> None:
+    for cell, (total, negative, _) in counts:
         grid.add(cell, total=total, negative=negative)

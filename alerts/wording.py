@@ -178,9 +178,11 @@ def _negative(window: AlertWindow, lane: Lane, *, english: bool) -> str:
         usual = f"{window.expected_negative:.1f}"
         return f"{window.negative} (usual {usual}, {window.lift:.1f}x)" if english else f"{window.negative}条（平时{usual}条，{window.lift:.1f}倍）"
     shares = f"{window.ratio:.0%}", f"{window.baseline_ratio:.0%}"
+    clear = f"{window.expected_clear:.1f}" if window.led_by_clear else ""
     if english:
-        return f"{window.negative} of {window.total} ({shares[0]}, usual {shares[1]}, {window.lift:.1f}x)"
-    return f"{window.total}条中{window.negative}条（{shares[0]}，平时{shares[1]}，{window.lift:.1f}倍）"
+        return f"{window.negative} of {window.total} ({shares[0]}, usual {shares[1]}, {window.lift:.1f}x)" + (f"; {window.clear} clearly (usual {clear})" if clear else "")
+    told = f"；{window.clear}条明确为负面（平时约{clear}条）" if clear else ""
+    return f"{window.total}条中{window.negative}条（{shares[0]}，平时{shares[1]}，{window.lift:.1f}倍）{told}"
 
 
 def _window(window: AlertWindow, *, english: bool) -> str:

@@ -203,9 +203,22 @@ class ScoredDocument(Struct, frozen=True, kw_only=True):
     scored_at: Instant
 
     @property
+    def clearly_negative(self) -> bool:
+        """Whether the text is negative beyond doubt."""
+        return self.sentiment.negative >= CLEAR_FROM
+
+    @property
     def telling_id(self) -> str:
         """What panes take for one story."""
         return self.text_id or self.story_id
+
+
+CLEAR_FROM = 0.8
+"""A text is clearly negative from this probability on: texts of a surge mostly are, of what is usually negative on social media few (docs/experiments/008-clear-negatives.md)."""
+
+
+CLEARLY_MORE = 1.5
+"""Clear negatives are spoken of where they stand out so much more than all negatives do."""
 
 
 class Counts(Struct, frozen=True):
@@ -217,12 +230,13 @@ class Counts(Struct, frozen=True):
     neutral: int = 0
     positive: int = 0
     polarity_e6: int = 0  # sum of polarity, in millionths
+    clear: int = 0  # of the negatives: those that are so clearly
 
     def __add__(self, other: Counts) -> Counts:
         """Both together.
 
         >>> Counts(total=2, negative=1) + Counts(total=1)
-        Counts(documents=0, total=3, negative=1, neutral=0, positive=0, polarity_e6=0)
+        Counts(documents=0, total=3, negative=1, neutral=0, positive=0, polarity_e6=0, clear=0)
         """
         return Counts(
             documents=self.documents + other.documents,
@@ -231,6 +245,7 @@ class Counts(Struct, frozen=True):
             neutral=self.neutral + other.neutral,
             positive=self.positive + other.positive,
             polarity_e6=self.polarity_e6 + other.polarity_e6,
+            clear=self.clear + other.clear,
         )
 
 
@@ -302,6 +317,8 @@ class Spike(Struct, frozen=True, kw_only=True):
     shared: dict[str, int] = field(default_factory=dict)  # of a topic's negatives: how many also speak of each company that may be surging
     explained: int = 0  # negatives that companies with an alert of their own account for
     level: float = 0.0  # score of the widest window against the subject's long memory: an alert lasts while it stands out
+    clear: int = 0  # of the negatives: those that are so clearly
+    expected_clear: float = 0.0  # usual number of those in the window; 0 where they were not looked at
     dispersion: float = 0.0  # of the count lane: variance of the number beyond chance, over its mean squared
     new: bool = False  # little is known of the subject: what is usual of all stands in
     held: bool = False  # too likely by chance among so many subjects, or shared by all of them: it begins no alert
@@ -310,6 +327,11 @@ class Spike(Struct, frozen=True, kw_only=True):
     def lane(self) -> Lane:
         """What the scan weighs: the share of negatives or their number."""
         return Lane.COUNT if self.scan == Scan.COUNT else Lane.SHARE
+
+    @property
+    def led_by_clear(self) -> bool:
+        """Whether clear negatives stand out more than all negatives do."""
+        return _led_by_clear(self)
 
     @property
     def surging(self) -> bool:
@@ -379,6 +401,17 @@ class AlertWindow(Struct, frozen=True, kw_only=True):
     stories: int
     publishers: int
     authors: int
+    clear: int = 0  # of the negatives: those that are so clearly
+    expected_clear: float = 0.0  # usual number of those; 0 where they were not looked at
+
+    @property
+    def led_by_clear(self) -> bool:
+        """Whether clear negatives stand out more than all negatives do."""
+        return _led_by_clear(self)
+
+
+def _led_by_clear(window: Spike | AlertWindow) -> bool:
+    return 0 < window.expected_clear * window.lift * CLEARLY_MORE < window.clear
 
 
 class Trend(Struct, frozen=True, kw_only=True):

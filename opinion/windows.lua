@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  what every key of the subject begins with (`y:{subject}:`): the others are made from it, so all share its slot
 -- ARGV     pairs: topic-partition, and its documents in offset order as a MessagePack list of lists:
---          offset, event_ms, day, kind (n news, s social), class (n u p), polarity_e6, story, publisher, author or "",
+--          offset, event_ms, day, kind (n news, s social), class (n u p, c clearly n), polarity_e6, story, publisher, author or "",
 --          document, evidence JSON or ""
 -- Returns the number of documents above the fences.
 --
@@ -11,7 +11,8 @@
 local KEEP_PANES_S = 9 * 86400
 local KEEP_HOURS_S = 36 * 86400 -- five weeks, and the day that is not over
 local WEEK_HOURS = 168
-local NUMBER_OF = {t = 0, n = 1} -- place of a field within its hour
+local PAIRED = {t = 0, n = 1} -- place of a field within its hour
+local CLEAR = 'c' -- kept behind the pairs of all hours of the week
 local KEEP_TOLD_S = 4 * 86400
 local KEEP_WINDOW_S = 2 * 86400 -- evidence and sketches: they are read of windows that end now, and the widest lasts a day
 local KEEP_EVIDENCE_MS = 4 * 86400000 -- by event time, of a subject that is talked about on and on; partitions that catch up are less apart
@@ -26,12 +27,13 @@ local told = {} -- keys of tellings written
 local sketches = {} -- key -> members to add
 local newest_ms = 0 -- event of this batch
 
-local function count_hour(event_ms, number, amount)
+local function count_hour(event_ms, field, amount)
+  if not PAIRED[field] and field ~= CLEAR then return end
   local hour = math.floor(event_ms / 3600000)
   local week = math.floor(hour / WEEK_HOURS)
   local numbers = hours[week] or {}
   hours[week] = numbers
-  local index = hour % WEEK_HOURS * 2 + number
+  local index = field == CLEAR and 2 * WEEK_HOURS + hour % WEEK_HOURS or hour % WEEK_HOURS * 2 + PAIRED[field]
   numbers[index] = (numbers[index] or 0) + amount
 end
 
@@ -42,12 +44,13 @@ local function count(event_ms, kind, field, amount)
   quarters[quarter] = fields
   local name = (minute % 15) .. kind .. field
   fields[name] = (fields[name] or 0) + amount
-  if NUMBER_OF[field] then count_hour(event_ms, NUMBER_OF[field], amount) end
+  count_hour(event_ms, field, amount)
 end
 
 local function tell(event_ms, kind, class, polarity, sign)
   count(event_ms, kind, 't', sign)
   count(event_ms, kind, class, sign)
+  if class == CLEAR then count(event_ms, kind, 'n', sign) end
   count(event_ms, kind, 'y', sign * polarity)
 end
 
@@ -92,7 +95,7 @@ local function apply(event_ms, day, kind, class, polarity, story, publisher, aut
     tell(event_ms, kind, class, polarity, 1)
     redis.call('HSET', tellings, telling, string.format('%d', event_ms) .. kind .. class .. string.format('%d', polarity) .. ':' .. document)
   end
-  if class == 'n' then
+  if class == 'n' or class == CLEAR then
     local quarter = string.format('%d', math.floor(event_ms / 900000) * 900)
     sketch('stories', quarter, story)
     sketch('publishers', quarter, publisher)

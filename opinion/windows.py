@@ -42,7 +42,7 @@ _TOUCH = "local t = redis.call('TIME'); local s = t[1] * 1000000 + t[2]; for i =
 _KIND_CODE = {PaneKind.NEWS: "n", PaneKind.SOCIAL: "s"}
 _CODE = {kind: _KIND_CODE[PaneKind.of(kind)] for kind in DocumentKind}
 _KIND_OF = {code: kind for kind, code in _KIND_CODE.items()}
-_FIELD_OF = {"d": "documents", "t": "total", "n": "negative", "u": "neutral", "p": "positive", "y": "polarity_e6"}
+_FIELD_OF = {"d": "documents", "t": "total", "n": "negative", "u": "neutral", "p": "positive", "y": "polarity_e6", "c": "clear"}
 _CLASS = {"negative": "n", "neutral": "u", "positive": "p"}
 _CHANGED_OVERLAP_US = 2_000_000
 """Readers look this far behind the newest change they saw: two workers' stamps may be written out of order."""
@@ -54,10 +54,12 @@ _pack = msgspec.msgpack.Encoder().encode
 _Row = tuple[int, int, int, str, str, int, str, str, str, str, str]
 """What the script is told of a document, in its order."""
 _Key = TypeVar("_Key")
-_COUNT = struct.Struct(">Iii")
-"""What the counting script says of a minute: begin in epoch seconds, total, negative."""
-_HOUR = struct.Struct(">2i")
-"""An hour in the string of its week: total, negative."""
+_COUNT = struct.Struct(">Iiii")
+"""What the counting script says of a minute: begin in epoch seconds, total, negative, clearly negative."""
+_WEEK = struct.Struct(f">{3 * WEEK_HOURS}i")
+"""The string of a week: total and negative of each hour, then the clearly negative of each hour."""
+_CLEAR = "c"
+"""Class of a clearly negative text, in the script."""
 
 _Entries = dict[str, dict[str, list[_Row]]]
 """Subject -> topic-partition -> rows."""
@@ -194,26 +196,26 @@ class WindowStore:
                 found[subject] += _panes_of(subject, quarter, row)
         return found
 
-    async def counts_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[tuple[int, int, int]]]:
-        """Begin (epoch seconds), total and negative of every minute, both registers together, oldest first, from the quarter hour of `since` on.
+    async def counts_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[tuple[int, int, int, int]]]:
+        """Begin (epoch seconds), total, negative and clearly negative of every minute, both registers together, oldest first, from the quarter hour of `since` on.
 
         A minute that lost its tellings to earlier ones is told with zeros. One journey per 500 subjects.
         """
         first = _first_quarter(since)
-        found: dict[str, list[tuple[int, int, int]]] = {}
+        found: dict[str, list[tuple[int, int, int, int]]] = {}
         for some in _slices(subjects):
             rows = await self._read("counts", some, lambda pipe, subject: pipe.eval(_COUNTS, 1, self._names.subject_base(subject), first))
             found |= {subject: list(_COUNT.iter_unpack(row)) for subject, row in zip(some, rows, strict=True)}
         return found
 
-    async def hours_of(self, subjects: Sequence[str], *, first_hour: int) -> dict[str, dict[int, tuple[int, int]]]:
-        """Hour since 1970 -> (total, negative) of the panes of that hour, for hours that hold tellings, of `first_hour` and the five weeks from it on.
+    async def hours_of(self, subjects: Sequence[str], *, first_hour: int) -> dict[str, dict[int, tuple[int, int, int]]]:
+        """Hour since 1970 -> (total, negative, clearly negative) of the panes of that hour, for hours that hold tellings, of `first_hour` and the five weeks from it on.
 
         One journey per 500 subjects.
         """
         first_week = first_hour // WEEK_HOURS
         weeks = range(first_week, first_week + WEEKS_KEPT + 1)
-        found: dict[str, dict[int, tuple[int, int]]] = {}
+        found: dict[str, dict[int, tuple[int, int, int]]] = {}
         for some in _slices(subjects):
             rows = await self._read("hours", some, lambda pipe, subject: pipe.mget([self._names.hours(subject, week) for week in weeks]))
             for subject, row in zip(some, rows, strict=True):
@@ -316,7 +318,7 @@ def _row(item: Applied) -> _Row:
         epoch_ms(scored.event_at),
         telling_day(document, scored.event_at),
         _CODE[document.kind],
-        _CLASS[scored.sentiment.label],
+        _class_of(scored),
         round(scored.polarity * 1_000_000),
         scored.telling_id,
         _publisher(document.publisher),
@@ -324,6 +326,10 @@ def _row(item: Applied) -> _Row:
         digest(document.doc_id, chars=16),
         evidence_of(scored),
     )
+
+
+def _class_of(scored: ScoredDocument) -> str:
+    return _CLEAR if scored.clearly_negative else _CLASS[scored.sentiment.label]
 
 
 @lru_cache(maxsize=4096)
@@ -356,9 +362,12 @@ def _slices(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
     return (subjects[start : start + SUBJECTS_AT_ONCE] for start in range(0, len(subjects), SUBJECTS_AT_ONCE))
 
 
-def _hours_of(week: int, value: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
-    """The hours of a week's string that hold tellings. It ends at the last number ever written, which may be a total without its negative."""
-    whole = value + bytes(-len(value) % _HOUR.size)
-    for place, (total, negative) in enumerate(_HOUR.iter_unpack(whole)):
+def _hours_of(week: int, value: bytes) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """The hours of a week's string that hold tellings. It ends at the last number ever written."""
+    if not value:
+        return
+    numbers = _WEEK.unpack(value + bytes(_WEEK.size - len(value)))
+    for place in range(WEEK_HOURS):
+        total, negative = numbers[2 * place : 2 * place + 2]
         if total or negative:
-            yield week * WEEK_HOURS + place, (total, negative)
+            yield week * WEEK_HOURS + place, (total, negative, numbers[2 * WEEK_HOURS + place])

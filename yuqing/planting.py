@@ -15,7 +15,7 @@ import numpy as np
 
 from alerts.detect.series import NEGATIVE
 from opinion.errors import ConfigError
-from yuqing.recorded import Further, Manner, Recording, Track
+from yuqing.recorded import COUNTED, Further, Manner, Recording, Track
 
 PLANT_SEED = 20261123
 """Of the random numbers, unless another is given: the same record gets the same surges."""
@@ -33,8 +33,6 @@ DAYS_AROUND = 3
 FEWEST_MANNERS = 30
 """A subject with fewer negative texts borrows the manners of all."""
 MOST_STRENGTH = 1000.0
-COUNTED = Manner(social=False, authored=True)
-"""How planted texts of count rows are told: each adds to both counts that a row may give."""
 
 
 class Span(NamedTuple):

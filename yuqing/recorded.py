@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from alerts.detect.series import Ints
+from alerts.detect.series import CLEAR, ROWS, Ints
 from opinion.clock import epoch_ms
 from opinion.codec import decode
 from opinion.errors import InvalidRecord, RecordError
@@ -38,6 +38,7 @@ class CountRow(Struct, frozen=True):
     negative: _Counted
     stories: _Counted | None = None  # distinct stories among the negatives
     authors: _Counted | None = None
+    clear: _Counted | None = None  # of the negatives: those that are so clearly
 
 
 class Manner(NamedTuple):
@@ -45,6 +46,11 @@ class Manner(NamedTuple):
 
     social: bool
     authored: bool  # its author is known
+    clear: bool = False  # it is clearly negative
+
+
+COUNTED = Manner(social=False, authored=True)
+"""How texts of count rows are told: each adds to both counts that a row may give."""
 
 
 class Further(NamedTuple):
@@ -81,7 +87,7 @@ class Track:
 
     pane_s: int
     starts_s: Ints
-    counts: Ints  # (2, n): total, negative
+    counts: Ints  # (3, n): total, negative, clearly negative
     voices: Voices
 
     @property
@@ -104,9 +110,11 @@ class Track:
         at_s = np.array([text.at_s for text in texts], np.int64)
         added = self.first_s + (at_s - self.first_s) // self.pane_s * self.pane_s
         starts, where = np.unique(np.concatenate([self.starts_s, added]), return_inverse=True)
-        counts = np.zeros((2, len(starts)), np.int64)
+        counts = np.zeros((ROWS, len(starts)), np.int64)
         counts[:, where[: len(self.starts_s)]] = self.counts
-        counts += np.bincount(where[len(self.starts_s) :], minlength=len(starts))
+        place, clear = where[len(self.starts_s) :], np.array([text.manner.clear for text in texts], bool)
+        counts += np.bincount(place, minlength=len(starts))
+        counts[CLEAR] -= np.bincount(place[~clear], minlength=len(starts))
         in_panes = [text._replace(at_s=start) for text, start in zip(texts, added.tolist(), strict=True)]
         return Track(self.pane_s, starts, counts, self.voices.joined(in_panes))
 
@@ -149,6 +157,7 @@ class _Columns:
     negative: array[int] = field(default_factory=lambda: array("i"))
     stories: array[int] = field(default_factory=lambda: array("i"))
     authors: array[int] = field(default_factory=lambda: array("i"))
+    clear: array[int] = field(default_factory=lambda: array("i"))
 
     def breadth(self, start_s: int, end_s: int) -> Breadth:
         """Sums over rows, so at most too many; unknown where a row with negatives does not say."""
@@ -163,8 +172,9 @@ class _Columns:
         return frozenset()
 
     def manners(self) -> list[Manner]:
-        """None: counts do not say how it was told."""
-        return []
+        """Clear ones and others as often as they were counted; where none was counted clear, nothing is known."""
+        clear, negative = sum(self.clear), sum(self.negative)
+        return [COUNTED._replace(clear=number < clear) for number in range(negative)] if clear else []
 
     def joined(self, texts: Sequence[Further]) -> _Columns:
         """A row more for each text; it says how many told it where others do."""
@@ -172,7 +182,8 @@ class _Columns:
         ones = np.ones(len(further), np.int64)
         told = [ones if (np.asarray(column) != UNKNOWN).any() else ones * UNKNOWN for column in (self.stories, self.authors)]
         order = np.argsort(np.concatenate([self.at_s, further]), kind="stable")
-        pairs = zip((self.at_s, self.total, self.negative, self.stories, self.authors), (further, ones, ones, *told), strict=True)
+        clear = np.array([text.manner.clear for text in texts], np.int64)
+        pairs = zip((self.at_s, self.total, self.negative, self.stories, self.authors, self.clear), (further, ones, ones, *told, clear), strict=True)
         return _Columns(*(array(own.typecode, np.concatenate([own, more])[order].astype(own.typecode).tobytes()) for own, more in pairs))
 
 
@@ -187,6 +198,8 @@ class _CountTracks:
         row = self._decode(line)
         if row.negative > row.total:
             raise InvalidRecord(f"{row.negative} negatives among {row.total} texts")
+        if row.clear is not None and row.clear > row.negative:
+            raise InvalidRecord(f"{row.clear} clear ones among {row.negative} negatives")
         at_s = int(row.at.timestamp())
         columns = self._columns.get(row.subject)
         if columns is None:
@@ -198,13 +211,14 @@ class _CountTracks:
         columns.negative.append(row.negative)
         columns.stories.append(UNKNOWN if row.stories is None else row.stories)
         columns.authors.append(UNKNOWN if row.authors is None else row.authors)
+        columns.clear.append(row.clear or 0)
 
     def finished(self) -> dict[str, Track]:
         starts = {subject: np.asarray(columns.at_s, np.int64) for subject, columns in self._columns.items()}
         widths = {subject: int(np.diff(at_s).min()) for subject, at_s in starts.items() if len(at_s) > 1}
         lone_s = min(widths.values(), default=LONE_PANE_S)
         return {
-            subject: Track(widths.get(subject, lone_s), starts[subject], np.array([columns.total, columns.negative], np.int64), columns)
+            subject: Track(widths.get(subject, lone_s), starts[subject], np.array([columns.total, columns.negative, columns.clear], np.int64), columns)
             for subject, columns in self._columns.items()
         }
 
@@ -214,31 +228,33 @@ class _Told:
     """Scored documents of one subject, counted the way `windows.lua` counts: a telling once, at its earliest."""
 
     documents: dict[tuple[int, str], str] = field(default_factory=dict)  # (day, doc_id) -> story
-    tellings: dict[tuple[int, str, str], tuple[int, str, bool, bool]] = field(default_factory=dict)  # (day, story, publisher) -> (event_ms, document, negative, social)
+    tellings: dict[tuple[int, str, str], tuple[int, str, bool, bool, bool]] = field(
+        default_factory=dict
+    )  # (day, story, publisher) -> (event_ms, document, negative, clear, social)
     posts: list[int] = field(default_factory=list)  # event_s of negative tellings of authors, sorted at the end
-    negatives: list[tuple[int, str, str, str, bool]] = field(default_factory=list)  # (event_s, story, publisher, author, social), sorted at the end
+    negatives: list[tuple[int, str, str, str, bool, bool]] = field(default_factory=list)  # (event_s, story, publisher, author, social, clear), sorted at the end
 
     def take(self, scored: ScoredDocument) -> None:
         document, event_ms = scored.document, epoch_ms(scored.event_at)
         day = telling_day(document, scored.event_at)
         if self.documents.setdefault((day, document.doc_id), scored.telling_id) != scored.telling_id:
             return  # an edit of a document that was counted: it counts once
-        negative = scored.sentiment.label == "negative"
+        negative, clear = scored.sentiment.label == "negative", scored.clearly_negative
         social = PaneKind.of(document.kind) is PaneKind.SOCIAL
-        telling = event_ms, digest(document.doc_id), negative, social
+        telling = event_ms, digest(document.doc_id), negative, clear, social
         key = day, scored.telling_id, document.publisher
         self.tellings[key] = min(self.tellings.get(key, telling), telling)
         if negative:
-            self.negatives.append((event_ms // 1000, scored.telling_id, document.publisher, document.author_hash or "", social))
+            self.negatives.append((event_ms // 1000, scored.telling_id, document.publisher, document.author_hash or "", social, clear))
 
     def track(self) -> Track:
         """The panes that hold a telling."""
         self.negatives.sort()
-        self.posts = sorted(event_ms // 1000 for event_ms, _, negative, social in self.tellings.values() if negative and social)
-        told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative] for event_ms, _, negative, _ in self.tellings.values()], np.int64)
+        self.posts = sorted(event_ms // 1000 for event_ms, _, negative, _, social in self.tellings.values() if negative and social)
+        told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative, clear] for event_ms, _, negative, clear, _ in self.tellings.values()], np.int64)
         starts, where, total = np.unique(told[:, 0], return_inverse=True, return_counts=True)
-        negative = np.bincount(where, weights=told[:, 1]).astype(np.int64)
-        return Track(PANE_S, starts, np.stack([total, negative]), self)
+        negative, clear = (np.bincount(where, weights=told[:, column]).astype(np.int64) for column in (1, 2))
+        return Track(PANE_S, starts, np.stack([total, negative, clear]), self)
 
     def breadth(self, start_s: int, end_s: int) -> Breadth:
         """Distinct ones, from the beginning of the quarter hour, as the alerter's sketches have it."""
@@ -255,11 +271,11 @@ class _Told:
 
     def manners(self) -> list[Manner]:
         """Those of all, copies included."""
-        return [Manner(social, bool(author)) for *_, author, social in self.negatives]
+        return [Manner(social, bool(author), clear) for *_, author, social, clear in self.negatives]
 
     def joined(self, texts: Sequence[Further]) -> _Told:
         """Without the documents: these are counted already."""
-        told = [(at_s, name, name, name if manner.authored else "", manner.social) for at_s, name, manner in texts]
+        told = [(at_s, name, name, name if manner.authored else "", manner.social, manner.clear) for at_s, name, manner in texts]
         posts = [text.at_s for text in texts if text.manner.social]
         return _Told(posts=sorted([*self.posts, *posts]), negatives=sorted([*self.negatives, *told]))
 

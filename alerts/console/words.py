@@ -119,6 +119,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "n_counts": ("Negative of all texts", "负面 / 全部"),
     "n_ratio": ("Share", "占比"),
     "n_usual": ("Usual", "平时"),
+    "n_clear": ("Clearly negative", "明确负面"),
     "n_lift": ("Times the usual", "倍数"),
     "n_score": ("Score (fires at {theta})", "得分（阈值 {theta}）"),
     "n_breadth": ("Stories · publishers · authors", "报道 · 发布方 · 作者"),

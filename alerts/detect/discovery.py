@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 COMMON_SHARE, COMMON_LEAST = 0.2, 10
 """Subjects that rise at once, as a part of those that are spoken of and in number, from which on it is a shift common to all."""
 COMMON_S = 86400
 """For so long after a common shift a surge must stand out from what all subjects do."""
 MOST_COMMON = 1.75
-"""A common shift explains at most so many times the usual share: no model's bias doubles it."""
+"""A common shift explains at most so many times the usual share: no model's bias doubles it. How sure a model is may change by any factor."""
+
+
+class Lift(NamedTuple):
+    """How many times the usual shares of negatives, and of clear ones, all subjects show."""
+
+    negative: float = 1.0
+    clear: float = 1.0
+
+    @property
+    def bounded(self) -> Lift:
+        """What of it a common shift may explain."""
+        return Lift(min(MOST_COMMON, max(1.0, self.negative)), max(1.0, self.clear))
 
 
 def least_score(scores: Sequence[float], *, tested: int, rate: float) -> float:

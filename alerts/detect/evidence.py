@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from alerts.detect.baseline import Usual
 from alerts.detect.counts import count_scores
+from alerts.detect.discovery import Lift
 from alerts.detect.rules import Rules
-from alerts.detect.share import Sums, score_range
+from alerts.detect.share import Sums, clear_scores, score_range
 from opinion.records import Lane, Spike
+
+_NONE = Lift()
 
 
 def corroborated_score(spike: Spike, rules: Rules) -> float:
@@ -30,11 +34,21 @@ def corroborated_score(spike: Spike, rules: Rules) -> float:
     return min(spike.score, score_of(negative, spike, rules))
 
 
-def score_of(negative: int, spike: Spike, rules: Rules, *, times: float = 1.0) -> float:
-    """The score that the window would have with fewer negatives, or with a usual share so many times as high."""
-    usual, dispersion = np.array([[spike.expected_negative * times]]), np.array([spike.dispersion])
+def score_of(negative: int, spike: Spike, rules: Rules, *, lift: Lift = _NONE) -> float:
+    """The score that the window would have with fewer negatives, clear ones taken away first, or with usual shares so many times as high."""
+    usual, dispersion = np.array([[spike.expected_negative * lift.negative]]), np.array([spike.dispersion])
     if spike.lane == Lane.COUNT:
         return float(count_scores(np.array([[negative]]), usual=usual, dispersion=dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)[0, 0])
-    total = spike.total - (spike.negative - negative)
-    sums, share = Sums(np.array([[total]]), np.array([[negative]])), np.array([[min(0.999, spike.baseline_ratio * times)]])
-    return float(score_range(sums, usual=share, rho=np.array([[rules.rho_of(spike.width_s)]]), rules=rules)[0, 0])
+    dropped, rho = spike.negative - negative, np.array([[rules.rho_of(spike.width_s)]])
+    sums = Sums(*(np.array([[count]]) for count in (spike.total - dropped, negative, max(0, spike.clear - dropped))))
+    share = min(0.999, spike.baseline_ratio * lift.negative)
+    best = score_range(sums, usual=np.array([[share]]), rho=rho, rules=rules)
+    if spike.expected_clear:
+        clear = min(0.999, spike.expected_clear / spike.expected_negative * lift.clear / lift.negative)
+        best = np.maximum(best, clear_scores(sums, _usual(share, clear), rho=rho, rules=rules))
+    return float(best[0, 0])
+
+
+def _usual(share: float, clear: float) -> Usual:
+    """What is usual, taken for known."""
+    return Usual(*(np.array([[value]]) for value in (share, share, 0.0, 0.0, clear, 0.0)))

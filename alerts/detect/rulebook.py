@@ -21,7 +21,7 @@ DEFAULT_RULES = Path(__file__).parent.parent / "rules.default.yaml"
 OF_ALL = frozenset(
     [
         *("half_life_h", "history_h", "day_half_life_h", "day_weight", "recent_half_life_h", "recent_weight", "rho_weight", "day_rho", "day_rho_weight"),
-        *("prior_share", "prior_weight", "pool_weight", "false_discoveries"),
+        *("prior_share", "prior_weight", "pool_weight", "prior_clear", "clear_weight", "false_discoveries"),
     ]
 )
 """Rules that are the same for every subject: what is usual of one is learned beside all others."""

@@ -65,6 +65,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_negative: _Count = 5  # negatives in the window
     min_lift: Annotated[float, Meta(ge=1)] = 1.3  # ratio over the usual ratio
     min_rise: Annotated[float, Meta(ge=1)] = 2.0  # number over the usual number, for the count scan
+    min_clear: _Count = 3  # clear negatives in the window, where those alone are looked at
     min_breadth: _Count = 3  # distinct negative stories
     most_per_story: _Count = 2  # negatives that one story, or one author, can speak for on average
     half_life_h: _Positive = 120.0  # of the long memory
@@ -78,6 +79,9 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     day_rho_weight: _Positive = 30.0  # subject-days that it is worth
     prior_share: _Share = 0.2  # usual ratio where nothing is known at all
     prior_weight: _Positive = 20.0  # texts that a subject's prior is worth
+    prior_clear: _Share = 0.8  # part of negatives that is so clearly where nothing is known at all
+    clear_weight: _Positive = 20.0  # negatives that this part of all subjects is worth against a subject's own
+    clear_rho: Annotated[float, Meta(gt=0, lt=1)] = 0.01  # correlation of two negatives of a window in being clear
     pool_weight: _Positive = 500.0  # texts that `prior_share` is worth against what all subjects show
     resolve_margin: Annotated[float, Meta(ge=0, lt=LEAST_SHARE_THETA)] = 1.5  # calm is a score below the threshold minus this
     resolve_after_min: _Count = 60  # calm for so long ends an alert

@@ -13,32 +13,36 @@ from opinion.windows import PANE_S, QUARTER_S
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+Change = tuple[int, int, int]
+"""By how much total, negative and clearly negative changed."""
+
 CHUNK = 64
-"""Cells stored together: a kilobyte, about an hour of one-minute panes."""
-TOTAL, NEGATIVE = 0, 1
-"""Rows of every count array."""
+"""Cells stored together: 1.5 kB, about an hour of one-minute panes."""
+TOTAL, NEGATIVE, CLEAR = 0, 1, 2
+"""Rows of every count array: texts, negatives, and those of the negatives that are so clearly."""
+ROWS = 3
 
 
 class CountGrid:
-    """Total and negative counts by whole-numbered cell; cells never written are zero."""
+    """Total, negative and clearly negative counts by whole-numbered cell; cells never written are zero."""
 
     def __init__(self) -> None:
         self._chunks: dict[int, Ints] = {}
 
-    def put(self, cell: int, *, total: int, negative: int) -> tuple[int, int]:
-        """Set a cell; returns by how much its two counts changed."""
+    def put(self, cell: int, *, total: int, negative: int, clear: int = 0) -> Change:
+        """Set a cell; returns by how much its counts changed."""
         chunk = self._chunk(cell // CHUNK)
         column = cell % CHUNK
-        change = total - int(chunk[TOTAL, column]), negative - int(chunk[NEGATIVE, column])
-        chunk[:, column] = total, negative
+        change = total - int(chunk[TOTAL, column]), negative - int(chunk[NEGATIVE, column]), clear - int(chunk[CLEAR, column])
+        chunk[:, column] = total, negative, clear
         return change
 
-    def add(self, cell: int, *, total: int, negative: int) -> None:
+    def add(self, cell: int, *, total: int, negative: int, clear: int = 0) -> None:
         """Add to a cell."""
-        self._chunk(cell // CHUNK)[:, cell % CHUNK] += (total, negative)
+        self._chunk(cell // CHUNK)[:, cell % CHUNK] += (total, negative, clear)
 
     def add_many(self, cells: Ints, counts: Ints) -> None:
-        """Add column i of `counts` (2, n) to cell `cells[i]`; cells may repeat but must not fall."""
+        """Add column i of `counts` (ROWS, n) to cell `cells[i]`; cells may repeat but must not fall."""
         if not len(cells):
             return
         keys, starts = np.unique(cells // CHUNK, return_index=True)
@@ -47,8 +51,8 @@ class CountGrid:
                 np.add.at(row, cells[start:end] % CHUNK, values)
 
     def slice(self, first: int, last: int) -> Ints:
-        """A copy of cells [first, last), shape (2, last - first)."""
-        out = np.zeros((2, max(0, last - first)), np.int64)
+        """A copy of cells [first, last), shape (ROWS, last - first)."""
+        out = np.zeros((ROWS, max(0, last - first)), np.int64)
         begin, end = first // CHUNK, (last - 1) // CHUNK + 1
         keys = range(begin, end) if end - begin <= len(self._chunks) else sorted(key for key in self._chunks if begin <= key < end)
         for key in keys:
@@ -93,7 +97,7 @@ class CountGrid:
     def _chunk(self, key: int) -> Ints:
         chunk = self._chunks.get(key)
         if chunk is None:
-            chunk = self._chunks[key] = np.zeros((2, CHUNK), np.int64)
+            chunk = self._chunks[key] = np.zeros((ROWS, CHUNK), np.int64)
         return chunk
 
 
@@ -111,22 +115,22 @@ class PaneSeries:
         self.hours = CountGrid()
         self._horizon: int | None = None
 
-    def put(self, start_s: int, *, total: int, negative: int) -> tuple[int, int]:
+    def put(self, start_s: int, *, total: int, negative: int, clear: int = 0) -> Change:
         """Set the pane that holds the instant `start_s`; returns by how much its counts changed.
 
-        Late edits are welcome until the pane is trimmed; after that they are ignored, and (0, 0) comes back.
+        Late edits are welcome until the pane is trimmed; after that they are ignored, and zeros come back.
         """
         pane = self.boundary(start_s)
         if self._horizon is not None and pane < self._horizon:
-            return 0, 0
-        change = self.panes.put(pane, total=total, negative=negative)
+            return 0, 0, 0
+        change = self.panes.put(pane, total=total, negative=negative, clear=clear)
         if any(change):
-            self.quarters.add(self.quarter_of(pane), total=change[TOTAL], negative=change[NEGATIVE])
-            self.hours.add(self.hour_of(pane), total=change[TOTAL], negative=change[NEGATIVE])
+            self.quarters.add(self.quarter_of(pane), total=change[TOTAL], negative=change[NEGATIVE], clear=change[CLEAR])
+            self.hours.add(self.hour_of(pane), total=change[TOTAL], negative=change[NEGATIVE], clear=change[CLEAR])
         return change
 
     def load(self, starts_s: Ints, counts: Ints) -> Ints:
-        """Add many panes at once: `counts` is (2, n) of total and negative, `starts_s` must not fall. Returns the hour of each."""
+        """Add many panes at once: `counts` is (ROWS, n), `starts_s` must not fall. Returns the hour of each."""
         panes = (starts_s - self.anchor_s) // self.pane_s
         ends = self.instants(panes + 1) - 1
         hours: Ints = ends // HOUR_S
@@ -162,7 +166,7 @@ class PaneSeries:
 
     def window(self, boundary: int, *, panes: int) -> tuple[int, int]:
         """Total and negative of the `panes` panes before a boundary."""
-        total, negative = self.panes.slice(boundary - panes, boundary).sum(axis=1).tolist()
+        total, negative, _ = self.panes.slice(boundary - panes, boundary).sum(axis=1).tolist()
         return total, negative
 
     def trim(self, *, panes_before_s: float, quarters_before_s: float, hours_before_s: float) -> None:

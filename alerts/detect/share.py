@@ -3,6 +3,9 @@
 For each window the negatives among N texts are held against a beta-binomial law with mean p0 (the usual share) and
 over-dispersion 1 + (N - 1) rho; the tail probability is read from the regularised incomplete beta function with counts
 divided by the over-dispersion. The score is -log10 of the smallest tail over the windows.
+
+The clear negatives are held against their own law beside all negatives, and the more surprising of both counts: what is usually negative on social
+media is mostly doubtful, what a surge brings is mostly clear.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
+from alerts.detect.baseline import Usual
 from alerts.detect.rules import Rules
-from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints
+from alerts.detect.series import CLEAR, NEGATIVE, ROWS, TOTAL, Floats, Ints
 
 LEAST_P = 1e-300
 """Tail probabilities below this are written as this: JSON and logarithms stay finite."""
@@ -34,6 +38,11 @@ class Sums(NamedTuple):
 
     total: Ints
     negative: Ints
+    clear: Ints  # of the negatives
+
+    def columns(self, chosen: Ints) -> Sums:
+        """Some of the boundaries."""
+        return Sums(*(rows[:, chosen] for rows in self))
 
 
 def lenses(rules: Rules, *, pane_s: int) -> tuple[Lens, ...]:
@@ -49,14 +58,14 @@ def lenses(rules: Rules, *, pane_s: int) -> tuple[Lens, ...]:
 def window_sums(counts: Ints, views: Sequence[Lens]) -> Sums:
     """Window sums at the boundaries after the first `views[-1].panes` panes: (windows, boundaries) each.
 
-    `counts` is (2, longest + n - 1): the panes before the first boundary and those up to the last.
+    `counts` is (ROWS, longest + n - 1): the panes before the first boundary and those up to the last.
     """
     longest = views[-1].panes
-    running = np.zeros((2, counts.shape[1] + 1), np.int64)
+    running = np.zeros((ROWS, counts.shape[1] + 1), np.int64)
     np.cumsum(counts, axis=1, out=running[:, 1:])
     ends = running[:, longest:]
     stacked = np.stack([ends - running[:, longest - view.panes : running.shape[1] - view.panes] for view in views], axis=1)
-    return Sums(stacked[TOTAL], stacked[NEGATIVE])
+    return Sums(stacked[TOTAL], stacked[NEGATIVE], stacked[CLEAR])
 
 
 def tail(negative: Ints | Floats, total: Ints | Floats, *, usual: Floats | float, rho: Floats | float) -> Floats:
@@ -84,4 +93,20 @@ def score_range(sums: Sums, *, usual: Floats, rho: Floats, rules: Rules) -> Floa
     score = np.zeros(enough.shape)
     p = tail(sums.negative[enough], sums.total[enough], usual=usual[enough], rho=rho[enough])
     score[enough] = np.abs(np.log10(p))  # abs: no -0.0
+    return score
+
+
+def clear_scores(sums: Sums, usual: Usual, *, rho: Floats, rules: Rules) -> Floats:
+    """Scores of the clear negatives alone, (windows, boundaries); 0 where they are few (`min_clear`, `min_negative`, `min_lift`).
+
+    `rho` is that of negatives. A text is clearly negative with the chance s q: s that it is negative, q that a negative is clear. Both vary by
+    themselves; by the law of total variance two texts then correlate by (q (1 - s) rho + s (1 - q) rho_q) / (1 - s q), which is rho where all are clear.
+    """
+    share, clear = usual.share, usual.clear
+    expected = share * clear
+    enough = (sums.negative >= rules.min_negative) & (sums.clear >= rules.min_clear) & (sums.clear >= rules.min_lift * expected * sums.total)
+    score = np.zeros(enough.shape)
+    both = (clear * (1 - share) * rho + share * (1 - clear) * (rules.clear_rho + usual.clear_doubt)) / (1 - expected)
+    p = tail(sums.clear[enough], sums.total[enough], usual=expected[enough], rho=both[enough])
+    score[enough] = np.abs(np.log10(p))
     return score

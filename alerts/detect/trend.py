@@ -24,13 +24,13 @@ def trend_of(series: PaneSeries, at_s: int) -> Trend | None:
     panes = max(1, BIN_S // series.pane_s)
     bins = SPAN_S // (panes * series.pane_s)
     counts = series.panes.slice(boundary - bins * panes, boundary)
-    return slope_of(counts.reshape(2, bins, panes).sum(axis=2), bin_s=panes * series.pane_s)
+    return slope_of(counts.reshape(len(counts), bins, panes).sum(axis=2), bin_s=panes * series.pane_s)
 
 
 def slope_of(counts: Ints, *, bin_s: int = BIN_S) -> Trend | None:
     """Weighted least-squares slope of the negative ratio per hour; None where fewer than three bins hold texts.
 
-    `counts` is (2, bins) of total and negative, oldest first; a bin weighs as many texts as it holds, so gaps do no harm. The interval is
+    `counts` is (2, bins) or more rows: total and negative, oldest first; a bin weighs as many texts as it holds, so gaps do no harm. The interval is
     Student's with the larger of the residual and the binomial variance: three bins in a line by luck prove nothing.
 
     >>> slope_of(np.array([[10, 10, 0, 10], [1, 2, 0, 4]])).slope_per_hour

@@ -103,4 +103,4 @@ def _judged(instants: Ints, sums: Sums, known: _Known, *, first: Ints, views: Se
     score = count_scores(sums.negative, usual=usual, dispersion=known.dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)
     score[:, known.known_h < LEAST_KNOWN_H] = 0.0
     level = np.zeros(len(instants))
-    return Look(Scan.COUNT, tuple(view.width_s for view in views), instants, sums, usual, score, level, known.dispersion, known.known_h)
+    return Look(Scan.COUNT, tuple(view.width_s for view in views), instants, sums, usual, np.zeros_like(usual), score, level, known.dispersion, known.known_h)

@@ -22,6 +22,7 @@ class Look(NamedTuple):
     at_s: Ints  # (n,)
     sums: Sums
     expected: Floats  # negatives usual in the window
+    expected_clear: Floats  # clear ones; 0 where a scan does not look at them
     score: Floats
     level: Floats  # (n,): score of the widest window against the long memory; it never fires, but an alert lasts while it is high
     dispersion: Floats  # (n,): of a count; 0 of a share
@@ -29,11 +30,11 @@ class Look(NamedTuple):
 
     def columns(self, chosen: Ints) -> Look:
         """Some of the evaluations."""
-        sums = Sums(self.sums.total[:, chosen], self.sums.negative[:, chosen])
         return self._replace(
             at_s=self.at_s[chosen],
-            sums=sums,
+            sums=self.sums.columns(chosen),
             expected=self.expected[:, chosen],
+            expected_clear=self.expected_clear[:, chosen],
             score=self.score[:, chosen],
             level=self.level[chosen],
             dispersion=self.dispersion[chosen],
@@ -52,11 +53,12 @@ def joined(looks: Sequence[Look]) -> Look:
     if len(looks) == 1:
         return looks[0]
     first = looks[0]
-    sums = Sums(*(np.concatenate([look.sums[row] for look in looks], axis=1) for row in (0, 1)))
+    sums = Sums(*(np.concatenate(rows, axis=1) for rows in zip(*(look.sums for look in looks), strict=True)))
     return first._replace(
         sums=sums,
         at_s=np.concatenate([look.at_s for look in looks]),
         expected=np.concatenate([look.expected for look in looks], axis=1),
+        expected_clear=np.concatenate([look.expected_clear for look in looks], axis=1),
         score=np.concatenate([look.score for look in looks], axis=1),
         level=np.concatenate([look.level for look in looks]),
         dispersion=np.concatenate([look.dispersion for look in looks]),

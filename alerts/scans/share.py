@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from alerts.detect.baseline import Usual, long_usual_of, usual_of, usual_of_many
 from alerts.detect.dispersion import LEAST_EXPECTED, Dispersion
 from alerts.detect.rules import HOUR_S, QUARTERS, Rules
-from alerts.detect.series import Floats, Ints, PaneSeries
-from alerts.detect.share import Lens, Sums, score_range
+from alerts.detect.series import NEGATIVE, ROWS, Floats, Ints, PaneSeries
+from alerts.detect.share import Lens, Sums, clear_scores, score_range
 from alerts.scans.look import Look
 from alerts.scans.panes import Panes
 from opinion.records import Scan
@@ -62,20 +62,20 @@ class ShareScan:
         series = [self._panes.series[subject] for subject in subjects]
         first, last = int(hours[0]), int(hours[-1])
         running = np.cumsum(np.stack([one.hours.slice(first - DAY_H, last) for one in series], axis=1), axis=2)
-        ends = np.concatenate([np.zeros((2, len(series), 1), np.int64), running], axis=2)[:, :, np.concatenate([hours - first + DAY_H, hours - first])]
-        counts = (ends[:, :, : len(hours)] - ends[:, :, len(hours) :]).reshape(2, 1, -1)
+        ends = np.concatenate([np.zeros((ROWS, len(series), 1), np.int64), running], axis=2)[:, :, np.concatenate([hours - first + DAY_H, hours - first])]
+        counts = (ends[:, :, : len(hours)] - ends[:, :, len(hours) :]).reshape(ROWS, 1, -1)
         usual = Usual(*(column.reshape(1, -1) for column in long_usual_of(series, hours - DAY_H, pool=self._panes.pool, rules=self._rules)))
         at_s = np.tile(hours * HOUR_S, len(series))
-        sums = Sums(counts[0], counts[1])
+        sums = Sums(*counts)
         score = score_range(sums, usual=usual.share, rho=rules.day_rho * np.tile(self._days.factors(hours, rules=self._rules), len(series)) + usual.doubt, rules=rules)
         score[usual.texts < rules.prior_weight] = 0.0  # of whom little was known a day ago, no day stands out
         zeros = np.zeros(len(at_s))
-        return Look(Scan.DAY, (DAY_H * HOUR_S,), at_s, sums, usual.share * sums.total, score, zeros, zeros, usual.texts[0])
+        return Look(Scan.DAY, (DAY_H * HOUR_S,), at_s, sums, usual.share * sums.total, np.zeros(score.shape), score, zeros, zeros, usual.texts[0])
 
     def usual(self, subject: str, quarters: Ints) -> Usual:
         """What is usual of a subject at rising quarter hours."""
         if len(quarters) > MOST_REMEMBERED or subject not in self._panes.series:
-            return usual_of(self._panes.of(subject), quarters, pool=self._panes.pool, rules=self._rules)
+            return usual_of(self._panes.of(subject), quarters, pool=self._panes.pool, rules=self._rules, clear_since=self._panes.clear_since)
         return Usual(*(column[0] for column in self._usuals_of([subject], quarters)))
 
     def learn(self, closed_s: int, *, since_s: int | None) -> None:
@@ -88,7 +88,7 @@ class ShareScan:
             first = series.hours.first() if known is None else known
             if first is None or first >= end or series.pane_s > HOUR_S:
                 continue
-            total, negative = series.hours.slice(first, end)
+            total, negative, _ = series.hours.slice(first, end)
             spoken = np.nonzero(total >= LEAST_EXPECTED)[0]
             if len(spoken):
                 hours = first + spoken
@@ -110,17 +110,18 @@ class ShareScan:
         """The days that ended in the hours [first, end)."""
         ends = np.arange(-(-(first + 1) // DAY_H), end // DAY_H + 1) * DAY_H
         if len(ends):
-            total, negative = (series.hours.slice(int(ends[0]) - DAY_H, int(ends[-1])).reshape(2, -1, DAY_H)).sum(axis=2)
+            total, negative = (series.hours.slice(int(ends[0]) - DAY_H, int(ends[-1])).reshape(ROWS, -1, DAY_H)).sum(axis=2)[: NEGATIVE + 1]
             usual = long_usual_of([series], ends - DAY_H, pool=self._panes.pool, rules=self._rules)
             self._days.add(ends - 1, total=total, negative=negative, usual=usual.share[0], texts=usual.texts[0])
 
     def _judged(self, instants: Ints, sums: Sums, usual: Usual, *, views: Sequence[Lens], rules: Rules) -> Look:
         rho = np.array([view.rho for view in views])[:, np.newaxis] * self._factors_at(instants) + usual.doubt
-        score = score_range(sums, usual=usual.share, rho=rho, rules=rules)
-        widest = Sums(sums.total[-1:], sums.negative[-1:])
+        score = np.maximum(score_range(sums, usual=usual.share, rho=rho, rules=rules), clear_scores(sums, usual, rho=rho, rules=rules))
+        widest = Sums(*(rows[-1:] for rows in sums))
         level = score_range(widest, usual=usual.long_share[-1:], rho=np.full((1, len(instants)), rules.level_rho), rules=rules)[0]
         widths = tuple(view.width_s for view in views)
-        return Look(Scan.SHARE, widths, instants, sums, usual.share * sums.total, score, level, np.zeros(len(instants)), usual.texts[-1])
+        expected = usual.share * sums.total
+        return Look(Scan.SHARE, widths, instants, sums, expected, expected * usual.clear, score, level, np.zeros(len(instants)), usual.texts[-1])
 
     def _factors_at(self, instants: Ints) -> Floats:
         hours, hour_of = np.unique((instants - QUARTER_S) // HOUR_S, return_inverse=True)
@@ -145,7 +146,9 @@ class ShareScan:
             if missing:
                 lacking.setdefault(missing, []).append(subject)
         for missing, group in lacking.items():
-            found = usual_of_many([self._panes.series[subject] for subject in group], np.array(missing), pool=self._panes.pool, rules=self._rules)
+            found = usual_of_many(
+                [self._panes.series[subject] for subject in group], np.array(missing), pool=self._panes.pool, rules=self._rules, clear_since=self._panes.clear_since
+            )
             for subject, values in zip(group, np.stack(found, axis=-1).tolist(), strict=True):
                 known = self._usual[subject] | dict(zip(missing, values, strict=True))
                 kept = {*sorted(known)[-MOST_REMEMBERED:], *asked}

@@ -11,11 +11,11 @@ from itertools import groupby
 import msgspec
 import numpy as np
 
-from alerts.detect.discovery import COMMON_LEAST, COMMON_S, MOST_COMMON, is_common, least_score
+from alerts.detect.discovery import COMMON_LEAST, COMMON_S, is_common, least_score
 from alerts.detect.evidence import score_of
 from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, WIDEST_S, Rules
-from alerts.detect.series import NEGATIVE, TOTAL, Floats, Ints, PaneSeries
+from alerts.detect.series import Floats, Ints, PaneSeries
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, window_sums
 from alerts.detect.thresholds import LOW, NOTED
 from alerts.scans.count import CountScan
@@ -112,7 +112,7 @@ class Surges:
             sums = window_sums(series.panes.slice(low - reach, high - 1), views)
             seen = np.nonzero(sums.negative[-1] >= rules.min_negative)[0]
             if len(seen):
-                boundaries, sums = low + seen, Sums(sums.total[:, seen], sums.negative[:, seen])
+                boundaries, sums = low + seen, sums.columns(seen)
                 for look in self._both([subject], series, boundaries, sums, rules=rules):
                     found.setdefault(look.scan, []).append(look.columns(look.warm(rules)))
         return [(subject, joined(looks)) for looks in found.values()]
@@ -132,11 +132,11 @@ class Surges:
         reach = views[-1].panes
         series = [self._panes.series[subject] for subject in subjects]
         counts = np.stack([one.panes.slice(boundary - reach, boundary) for one in series], axis=1)
-        sums = Sums(*(np.stack([counts[row, :, reach - view.panes :].sum(axis=1) for view in views]) for row in (TOTAL, NEGATIVE)))
+        sums = Sums(*(np.stack([row[:, reach - view.panes :].sum(axis=1) for view in views]) for row in counts))
         seen = np.nonzero(sums.negative[-1] >= rules.min_negative)[0]
         if len(seen):
             spoken = [subjects[i] for i in seen.tolist()]
-            looks = self._both(spoken, series[0], np.array([boundary]), Sums(sums.total[:, seen], sums.negative[:, seen]), rules=rules)
+            looks = self._both(spoken, series[0], np.array([boundary]), sums.columns(seen), rules=rules)
             yield from _apart(spoken, looks, rules, on=on)
 
     def _both(self, subjects: Sequence[str], series: PaneSeries, boundaries: Ints, sums: Sums, *, rules: Rules) -> Iterator[Look]:
@@ -211,8 +211,8 @@ class Surges:
         least = least_score(list(strengths.values()), tested=max(len(strengths), self._panes.voices(int(at.timestamp()))), rate=self._rules.all.false_discoveries)
         held = {subject for subject, strength in strengths.items() if strength < least}
         if shifted:
-            lift = min(MOST_COMMON, max(1.0, self._panes.lift(int(at.timestamp()))))
-            held |= strengths.keys() - {spike.subject for spike in spikes if score_of(spike.negative, spike, self._rules.of(spike.subject), times=lift) >= spike.theta}
+            lift = self._panes.lift(int(at.timestamp())).bounded
+            held |= strengths.keys() - {spike.subject for spike in spikes if score_of(spike.negative, spike, self._rules.of(spike.subject), lift=lift) >= spike.theta}
         return [msgspec.structs.replace(spike, held=True) if spike.subject in held else spike for spike in spikes]
 
     def _share_theta(self, spike: Spike) -> float:
@@ -270,6 +270,7 @@ def _spikes_of(subject: str, look: Look, i: int, *, theta: float, new: bool) -> 
     for row in np.nonzero(look.score[:, i] >= theta)[0].tolist() or [int(look.score[:, i].argmax())]:
         total, negative = int(look.sums.total[row, i]), int(look.sums.negative[row, i])
         expected, score = float(look.expected[row, i]), float(look.score[row, i])
+        clear, expected_clear = (int(look.sums.clear[row, i]), float(look.expected_clear[row, i])) if look.scan == Scan.SHARE else (0, 0.0)
         usual = expected / max(total, 1)
         yield Spike(
             subject=subject,
@@ -278,6 +279,8 @@ def _spikes_of(subject: str, look: Look, i: int, *, theta: float, new: bool) -> 
             width_s=look.widths_s[row],
             total=total,
             negative=negative,
+            clear=clear,
+            expected_clear=round(expected_clear, 3),
             expected_negative=round(expected, 3),
             baseline_ratio=round(usual, 6),
             ratio=round(negative / max(total, 1), 6),

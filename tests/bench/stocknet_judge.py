@@ -1,6 +1,7 @@
 """Judges the StockNet tweets with the shipped model: `python -m tests.bench.stocknet_judge ARCHIVE [--out FILE]`; makes tests/data/stocknet/judged.npz.
 
 Only what detection needs is kept of a tweet: when, of which ticker, by whom (renumbered), which story (renumbered), and how likely negative.
+Beside them, how likely negative are the tweets that people labelled so in the published validation split of Twitter financial sentiment.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.backends.base import ModelInput
+from models.backends.base import SENTIMENTS, ModelInput
 from models.registry import load_backend
 from models.story_text import story_id_of
+from models.training.rows import twitter_sentiment
 from opinion.records import Document, DocumentKind
 from opinion.settings import load_settings
 from tests.bench.report import say
@@ -102,6 +104,7 @@ def main() -> None:
             negative[key] = float(told[0])
         if start // BATCH % 10 == 0:
             say(f"{start} of {len(keys)}")
+    labelled = [row.input for row in twitter_sentiment() if row.evaluation and row.sentiment == SENTIMENTS.index("negative")]
     tickers = sorted({row.ticker for row in rows})
     authors, stories = [row.author for row in rows], [story_of(row, number=number) for number, row in enumerate(rows)]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +113,7 @@ def main() -> None:
         at_s=np.array([row.at_s for row in rows], np.int32),
         ticker=np.array([tickers.index(row.ticker) for row in rows], np.uint8),
         negative=np.array([round(PERMILLE * negative[row.ticker, row.text]) for row in rows], np.int16),
+        labelled_negative=np.array(np.rint(PERMILLE * backend.score(labelled).sentiment[:, 0]), np.int16),
         tickers=np.array(tickers),
         model=np.array(f"{backend.model}@{backend.revision}"),
         author=np.unique(authors, return_inverse=True)[1].astype(np.int32),

@@ -8,25 +8,26 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 
-from alerts.detect.series import Floats, Ints
-from tests.bench.stocknet import Background
+from alerts.detect.series import CLEAR, NEGATIVE, TOTAL, Floats, Ints
+from tests.bench.stocknet import Background, Shown, shown
 
 DAY = 1440
 SHARE = 0.2
 SURGE_MIN = 180
 HIGH_SHARE = 0.75
-SHOWN = 0.84
-"""Of labelled negative English texts that were not trained on, the part that the model judges negative: planted ones are lost like those."""
 FIRST_SURGE_DAY, DAYS_APART = 9, 6
+PLAIN = Shown(1.0, 0.0)
+"""Nothing is lost, and nothing tells clear negatives from others."""
 
 
 class Stream(NamedTuple):
-    """Minutes of one subject: (2, n) counts, the rate of negatives per minute, where surges begin, and the share of negatives."""
+    """Minutes of one subject."""
 
-    counts: Ints
-    rate: Floats
-    onsets: list[int]
-    share: Floats
+    counts: Ints  # (3, n): total, negative, clearly negative; none of these where a stream does not tell them apart
+    rate: Floats  # of negatives per minute
+    onsets: list[int]  # minutes at which surges begin
+    share: Floats  # of negatives
+    clear: Floats  # of the negatives: the part that is so clearly
 
 
 def drift(random: np.random.Generator, minutes: int, *, sd: float, half_life_h: float) -> Floats:
@@ -38,24 +39,25 @@ def drift(random: np.random.Generator, minutes: int, *, sd: float, half_life_h: 
     return found
 
 
-def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: Floats, share: Floats, k: float, shown: float = 1.0, again_min: int = 0) -> Stream:
-    """The counts with three-hour surges of Poisson((k - 1) rate) further negatives, where `k` is above 1; a part `shown` of these is judged negative.
+def planted(random: np.random.Generator, total: Ints, negative: Ints, *, rate: Floats, share: Floats, clear: Floats, k: float, seen: Shown, again_min: int = 0) -> Stream:
+    """The counts with three-hour surges of Poisson((k - 1) rate) further negatives, where `k` is above 1, of which some are judged so.
 
     With `again_min` each surge is followed by a second one so many minutes later.
     """
+    counts = np.stack([total, negative, random.binomial(negative, clear)])
     days = range(FIRST_SURGE_DAY, len(rate) // DAY - 3, DAYS_APART)
     onsets = [] if k <= 1 else [day * DAY + int(random.integers(DAY)) for day in days]
     onsets = [begin for onset in onsets for begin in ([onset, onset + again_min] if again_min else [onset])]
     for onset in onsets:
         extra = random.poisson((k - 1) * rate[onset : onset + SURGE_MIN])
-        total[onset : onset + SURGE_MIN] += extra
-        negative[onset : onset + SURGE_MIN] += random.binomial(extra, shown)
-    return Stream(np.stack([total, negative]), rate, onsets, share)
+        told = random.binomial(extra, seen.negative)
+        counts[:, onset : onset + SURGE_MIN] += np.stack([extra, told, random.binomial(told, seen.clear / seen.negative)])
+    return Stream(counts, rate, onsets, share, clear)
 
 
 def resampled(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1, flipped: float = 0.0, again_min: int = 0) -> Stream:
     """A ticker of StockNet at a mean rate of negatives; a part `flipped` of all judgements is wrong (negative or not, as it were)."""
-    texts = background.rate * (negatives_per_hour / 60 / (background.rate * background.share).mean())
+    texts, seen = background.rate * (negatives_per_hour / 60 / (background.rate * background.share).mean()), shown()
     total = random.poisson(texts)
     share = background.share * (1 - flipped) + (1 - background.share) * flipped
     return planted(
@@ -64,8 +66,9 @@ def resampled(random: np.random.Generator, background: Background, *, negatives_
         random.binomial(total, share),
         rate=texts * background.share,
         share=background.share,
+        clear=background.clear,
         k=k,
-        shown=SHOWN * (1 - flipped) + (1 - SHOWN) * flipped,
+        seen=Shown(seen.negative * (1 - flipped) + (1 - seen.negative) * flipped, seen.clear * (1 - flipped)),
         again_min=again_min,
     )
 
@@ -80,21 +83,21 @@ def simulated(random: np.random.Generator, *, negatives_per_hour: float, weeks: 
     logit = np.log(SHARE / (1 - SHARE)) + drift(random, minutes, sd=0.4, half_life_h=6)
     total = random.poisson(rate)
     share = 1 / (1 + np.exp(-logit))
-    return planted(random, total, random.binomial(total, share), rate=rate * SHARE, share=share, k=k)
+    return planted(random, total, random.binomial(total, share), rate=rate * SHARE, share=share, clear=np.zeros(minutes), k=k, seen=PLAIN)
 
 
 def ideal(random: np.random.Generator, *, negatives_per_hour: float, weeks: int, k: float = 1) -> Stream:
     """Poisson totals and a share of 0.2 that never change."""
     rate = np.full(weeks * 7 * DAY, negatives_per_hour / 60)
     total = random.poisson(rate / SHARE)
-    return planted(random, total, random.binomial(total, SHARE), rate=rate, share=np.full(len(rate), SHARE), k=k)
+    return planted(random, total, random.binomial(total, SHARE), rate=rate, share=np.full(len(rate), SHARE), clear=np.zeros(len(rate)), k=k, seen=PLAIN)
 
 
 def always_negative(random: np.random.Generator, background: Background, *, negatives_per_hour: float, k: float = 1) -> Stream:
     """The volumes of a ticker where three of four texts are negative all the time: a share has no room to rise."""
     rate = background.rate * (negatives_per_hour / 60)
     total, share = random.poisson(rate / HIGH_SHARE), np.full(len(rate), HIGH_SHARE)
-    return planted(random, total, random.binomial(total, share), rate=rate, share=share, k=k, shown=SHOWN)
+    return planted(random, total, random.binomial(total, share), rate=rate, share=share, clear=background.clear, k=k, seen=shown())
 
 
 def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float) -> Stream:
@@ -104,7 +107,8 @@ def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float)
     for onset in onsets:
         day = slice(onset, onset + DAY)
         more = np.minimum(1.0, (factor - 1) * stream.share[day] / np.maximum(1e-9, 1 - stream.share[day]))
-        counts[1, day] += random.binomial(counts[0, day] - counts[1, day], more)
+        further = random.binomial(counts[TOTAL, day] - counts[NEGATIVE, day], more)
+        counts[NEGATIVE:, day] += np.stack([further, random.binomial(further, stream.clear[day])])
     return stream._replace(counts=counts, onsets=onsets)
 
 
@@ -112,7 +116,8 @@ def with_bias(random: np.random.Generator, stream: Stream, *, from_minute: int, 
     """The stream as a model judges it that, from a minute on, calls a part of all texts negative that are not."""
     counts = stream.counts.copy()
     later = slice(from_minute, counts.shape[1])
-    counts[1, later] += random.binomial(counts[0, later] - counts[1, later], part)
+    wrong = random.binomial(counts[TOTAL, later] - counts[NEGATIVE, later], part)
+    counts[NEGATIVE:, later] += np.stack([wrong, random.binomial(wrong, stream.clear[later])])
     return stream._replace(counts=counts, onsets=[from_minute])
 
 
@@ -145,7 +150,8 @@ def even_surges(random: np.random.Generator, streams: Sequence[Stream], *, facto
     for stream in streams:
         counts = stream.counts.copy()
         chosen = np.arange(counts.shape[1]) % DAY < DAY // 4
-        counts[0, chosen] = random.poisson(factor * stream.rate[chosen] / stream.share[chosen])
-        counts[1, chosen] = random.binomial(counts[0, chosen], stream.share[chosen])
+        counts[TOTAL, chosen] = random.poisson(factor * stream.rate[chosen] / stream.share[chosen])
+        counts[NEGATIVE, chosen] = random.binomial(counts[TOTAL, chosen], stream.share[chosen])
+        counts[CLEAR, chosen] = random.binomial(counts[NEGATIVE, chosen], stream.clear[chosen])
         loud.append(stream._replace(counts=counts))
     return loud

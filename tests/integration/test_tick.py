@@ -51,13 +51,13 @@ class Reads(WindowStore):
         self.minutes_read: list[int] = []  # begin of every minute that was given out
         self.hours_read: list[int] = []  # every hour
 
-    async def counts_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[tuple[int, int, int]]]:
+    async def counts_of(self, subjects: Sequence[str], *, since: datetime | None) -> dict[str, list[tuple[int, int, int, int]]]:
         found = await super().counts_of(subjects, since=since)
         self.read_since += [since] if subjects else []
         self.minutes_read += [row[0] for rows in found.values() for row in rows]
         return found
 
-    async def hours_of(self, subjects: Sequence[str], *, first_hour: int) -> dict[str, dict[int, tuple[int, int]]]:
+    async def hours_of(self, subjects: Sequence[str], *, first_hour: int) -> dict[str, dict[int, tuple[int, int, int]]]:
         found = await super().hours_of(subjects, first_hour=first_hour)
         self.hours_read += [hour for hours in found.values() for hour in hours]
         return found

@@ -32,8 +32,8 @@ async def windows(redis_url: str, names: Names) -> AsyncIterator[WindowStore]:
 async def test_what_is_drawn_as_usual_is_what_the_detection_holds_windows_against(windows: WindowStore) -> None:
     detector, rules = Detector(Rules()), Rules()
     for subject in (SUBJECT, "topic:Macro"):
-        for start_s, total, negative in (await windows.counts_of([subject], since=None))[subject]:
-            detector.put(subject, start_s, total=total, negative=negative)
+        for start_s, total, negative, clear in (await windows.counts_of([subject], since=None))[subject]:
+            detector.put(subject, start_s, total=total, negative=negative, clear=clear)
     detector.spikes(NOON)
     widest = timedelta(seconds=rules.windows[-1].width_s)
     instants = [NOON - timedelta(hours=hours) for hours in (48, 24, 4, 2, 1, 0)]

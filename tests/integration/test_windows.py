@@ -40,7 +40,7 @@ async def test_documents_are_counted_in_their_minute_and_register(store: WindowS
     assert await store.apply("t-0", [Applied(i, item) for i, item in enumerate(batch)]) == 3
     panes = await store.panes(SUBJECT)
     assert [pane.start_at for pane in panes] == [NOON, NOON + timedelta(minutes=1)]
-    assert panes[0].kinds == {PaneKind.NEWS: Counts(documents=1, total=1, negative=1, polarity_e6=-860_000)}
+    assert panes[0].kinds == {PaneKind.NEWS: Counts(documents=1, total=1, negative=1, polarity_e6=-860_000, clear=1)}
     assert panes[1].kinds[PaneKind.NEWS].positive == 1
     assert panes[1].kinds[PaneKind.SOCIAL].neutral == 1
 

@@ -13,7 +13,7 @@ from opinion.records import Pane, ScoredDocument
 from opinion.redis_client import connect
 from opinion.windows import Applied, WindowStore
 from tests.support.journeys import journeys
-from tests.support.records import NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
+from tests.support.records import DOUBTFUL, NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
 
 pytestmark = pytest.mark.integration
 SUBJECT, OTHER = "topic:Macro", "entity:XNAS:AAPL"
@@ -35,18 +35,19 @@ def store(redis: Redis, names: Names) -> WindowStore:
     return WindowStore(redis, names)
 
 
-def summed(panes: list[Pane]) -> dict[int, tuple[int, int]]:
-    """Hour since 1970 -> (total, negative), of hours that hold tellings."""
-    totals, negatives = Counter[int](), Counter[int]()
+def summed(panes: list[Pane]) -> dict[int, tuple[int, int, int]]:
+    """Hour since 1970 -> (total, negative, clearly negative), of hours that hold tellings."""
+    totals, negatives, clear = Counter[int](), Counter[int](), Counter[int]()
     for pane in panes:
         hour = int(pane.start_at.timestamp()) // HOUR_S
         totals[hour] += pane.counts.total
         negatives[hour] += pane.counts.negative
-    return {hour: (totals[hour], negatives[hour]) for hour in sorted(totals) if totals[hour]}
+        clear[hour] += pane.counts.clear
+    return {hour: (totals[hour], negatives[hour], clear[hour]) for hour in sorted(totals) if totals[hour]}
 
 
-def counted(panes: list[Pane]) -> list[tuple[int, int, int]]:
-    return [(int(pane.start_at.timestamp()), pane.counts.total, pane.counts.negative) for pane in panes if pane.counts.total]
+def counted(panes: list[Pane]) -> list[tuple[int, int, int, int]]:
+    return [(int(pane.start_at.timestamp()), pane.counts.total, pane.counts.negative, pane.counts.clear) for pane in panes if pane.counts.total]
 
 
 def told(order: random.Random, *, count: int) -> list[ScoredDocument]:
@@ -54,7 +55,7 @@ def told(order: random.Random, *, count: int) -> list[ScoredDocument]:
     return [
         scored(
             order.randrange(8 * DAY_S),
-            sentiment=order.choice([NEGATIVE, NEUTRAL, POSITIVE]),
+            sentiment=order.choice([NEGATIVE, DOUBTFUL, NEUTRAL, POSITIVE]),
             story=f"st_{order.randrange(9)}",
             publisher=f"p{order.randrange(2)}.example",
             kind=order.choice(["news", "social"]),
@@ -78,22 +79,28 @@ async def test_hours_are_the_sums_of_the_panes_whatever_the_order(store: WindowS
     for subject in (SUBJECT, OTHER):
         assert hours[subject] == summed(panes[subject])
         assert len({hour // 168 for hour in hours[subject]}) == 2
-    assert sum(total for total, _ in hours[SUBJECT].values()) < 300
+    assert sum(total for total, *_ in hours[SUBJECT].values()) < 300
 
 
 async def test_a_telling_that_moves_to_an_earlier_hour_moves_its_sum(store: WindowStore) -> None:
     late, early = scored(2 * HOUR_S, story="st_same"), scored(5, sentiment=NEUTRAL, story="st_same")
     await store.apply("t-0", [Applied(0, late)])
     assert (await store.hours_of([SUBJECT], first_hour=0))[SUBJECT] == {}
-    assert (await store.hours_of([SUBJECT], first_hour=FIRST_HOUR))[SUBJECT] == {FIRST_HOUR + 2: (1, 1)}
+    assert (await store.hours_of([SUBJECT], first_hour=FIRST_HOUR))[SUBJECT] == {FIRST_HOUR + 2: (1, 1, 1)}
     await store.apply("t-1", [Applied(0, early)])
-    assert (await store.hours_of([SUBJECT], first_hour=FIRST_HOUR))[SUBJECT] == {FIRST_HOUR: (1, 0)}
-    assert (await store.counts_of([SUBJECT], since=None))[SUBJECT] == [(NOON_S, 1, 0), (NOON_S + 2 * HOUR_S, 0, 0)]
+    assert (await store.hours_of([SUBJECT], first_hour=FIRST_HOUR))[SUBJECT] == {FIRST_HOUR: (1, 0, 0)}
+    assert (await store.counts_of([SUBJECT], since=None))[SUBJECT] == [(NOON_S, 1, 0, 0), (NOON_S + 2 * HOUR_S, 0, 0, 0)]
 
 
 async def test_hours_begin_at_the_one_asked_for(store: WindowStore) -> None:
     await store.apply("t-0", [Applied(n, scored(n * HOUR_S, sentiment=NEUTRAL if n % 2 else NEGATIVE)) for n in range(6)])
-    assert await store.hours_of([SUBJECT, "topic:Silent"], first_hour=FIRST_HOUR + 4) == {SUBJECT: {FIRST_HOUR + 4: (1, 1), FIRST_HOUR + 5: (1, 0)}, "topic:Silent": {}}
+    assert await store.hours_of([SUBJECT, "topic:Silent"], first_hour=FIRST_HOUR + 4) == {SUBJECT: {FIRST_HOUR + 4: (1, 1, 1), FIRST_HOUR + 5: (1, 0, 0)}, "topic:Silent": {}}
+
+
+async def test_weeks_written_before_clear_negatives_were_told_apart_are_read(store: WindowStore, redis: Redis, names: Names) -> None:
+    await redis.bitfield(names.hours(SUBJECT, FIRST_HOUR // 168)).set("i32", f"#{2 * (FIRST_HOUR % 168)}", 7).execute()
+    await store.apply("t-0", [Applied(0, scored(HOUR_S)), Applied(1, scored(HOUR_S + 60, sentiment=DOUBTFUL))])
+    assert (await store.hours_of([SUBJECT], first_hour=FIRST_HOUR))[SUBJECT] == {FIRST_HOUR: (7, 0, 0), FIRST_HOUR + 1: (2, 2, 1)}
 
 
 async def test_hours_of_five_weeks_are_there(store: WindowStore) -> None:
@@ -154,7 +161,7 @@ async def test_many_subjects_are_read_in_few_journeys(store: WindowStore) -> Non
         panes = await store.panes_of(MANY, since=NOON)
     assert seen.count == 6
     for number, subject in enumerate(MANY):
-        assert counts[subject] == counted(panes[subject]) == [(NOON_S + number // 60 * 60, 1, 1)]
-        assert hours[subject] == {FIRST_HOUR: (1, 1)}
+        assert counts[subject] == counted(panes[subject]) == [(NOON_S + number // 60 * 60, 1, 1, 1)]
+        assert hours[subject] == {FIRST_HOUR: (1, 1, 1)}
     assert await store.counts_of([], since=None) == {}
     assert await store.panes_of([], since=None) == {}

@@ -24,6 +24,8 @@ from opinion.records import (
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 NEGATIVE = Sentiment(0.9, 0.06, 0.04)
+DOUBTFUL = Sentiment(0.6, 0.25, 0.15)
+"""Negative, but not clearly."""
 NEUTRAL = Sentiment(0.05, 0.9, 0.05)
 POSITIVE = Sentiment(0.04, 0.06, 0.9)
 

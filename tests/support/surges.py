@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,11 +47,20 @@ def filled(minutes: Minutes, *, rules: Rules | None = None, subject: str = COMPA
     return detector
 
 
-def put(detector: Detector, minutes: Minutes, *, first: int = 0, last: int | None = None, subject: str = COMPANY) -> None:
-    """Set minutes [first, last) of a detector."""
+def clear_of(minutes: Minutes, *, part: float = 0.15, surge_h: tuple[float, float] = (0, 0), part_then: float = 0.9, seed: int = 3) -> list[int]:
+    """How many of each minute's negatives are clear: few, but while a surge lasts most."""
+    random = np.random.default_rng(seed)
+    begin, end = (60 * hour for hour in surge_h)
+    parts = [part_then if begin <= minute < end else part for minute in range(len(minutes))]
+    found: list[int] = random.binomial([negative for _, negative in minutes], parts).tolist()
+    return found
+
+
+def put(detector: Detector, minutes: Minutes, *, first: int = 0, last: int | None = None, subject: str = COMPANY, clear: Sequence[int] | None = None) -> None:
+    """Set minutes [first, last) of a detector; without `clear` nothing tells clear negatives apart."""
     for minute, (total, negative) in list(enumerate(minutes))[first:last]:
         if total:
-            detector.put(subject, MONDAY_S + 60 * minute, total=total, negative=negative)
+            detector.put(subject, MONDAY_S + 60 * minute, total=total, negative=negative, clear=clear[minute] if clear else 0)
 
 
 def broad(spikes: Iterable[Spike], **breadth: int) -> list[Spike]:

@@ -46,13 +46,14 @@ def show_alert(settings: Settings, alert_id: str, *, as_json: bool) -> int:
         click.echo(json.dumps(alert, ensure_ascii=False, indent=2))
         return 0
     window, trend = alert["window"], alert["trend"]
+    clear = f", {window['clear']} clearly where {window['expected_clear']:.1f} would be" if window["expected_clear"] else ""
     lines = [
         f"{alert['subject_name']} ({alert['subject']})  {alert['status']}, {alert['severity']}  {alert['alert_id']} #{alert['sequence']}",
         alert["summary"],
         alert["summary_zh"],
         f"since {moment(alert['started_at'])}, last changed {moment(alert['updated_at'])}" + (f", over {moment(alert['ended_at'])}" if alert["ended_at"] else ""),
         (
-            f"{_counted(alert)} texts negative in {window['width_s'] // 60} min, {window['expected_negative']:.1f} would be usual ({window['lift']:.1f}x); "
+            f"{_counted(alert)} texts negative in {window['width_s'] // 60} min, {window['expected_negative']:.1f} would be usual ({window['lift']:.1f}x){clear}; "
             f"{window['stories']} stories, {window['publishers']} publishers, {window['authors']} authors"
         ),
         f"score {window['score']:.1f} where {window['theta']:.1f} fires, p {window['p_value']:.1e}, by the {alert['lane']} of negatives, rules {alert['rules_version']}",

@@ -57,6 +57,14 @@ def test_the_summary_is_one_sentence_of_the_numbers() -> None:
     assert composed(name="蓝湖食品").summary_zh == "蓝湖食品的负面舆情激增：最近60分钟的58条文本中有41条为负面（占71%，平时22%，为平时的3.2倍），涉及14家发布方、19个独立报道。"
 
 
+def test_the_summary_tells_of_clear_negatives_where_they_stand_out_more() -> None:
+    led = composed(clear=30, expected_clear=2.04)
+    assert "were negative (71%, usual 22%, 3.2x), 30 of them clearly (usual 2.0), told by" in led.summary
+    assert "为平时的3.2倍），其中30条明确为负面（平时约2.0条），涉及" in led.summary_zh
+    assert (led.window.clear, led.window.expected_clear) == (30, 2.04)
+    assert "clearly" not in composed(clear=12, expected_clear=9.0).summary
+
+
 def test_the_summary_of_a_new_subject_says_what_it_is_held_against() -> None:
     assert "(71%, usual of all subjects 22%, this one is new, 3.2x)" in composed(new=True).summary
     assert "（占71%，全体对象平时22%，该对象尚新，为平时的3.2倍）" in composed(new=True).summary_zh

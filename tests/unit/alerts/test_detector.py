@@ -9,9 +9,11 @@ import pytest
 from alerts.detect.rules import Budgets, Rules
 from alerts.detector import Detector, DetectorState
 from opinion.records import Scan
-from tests.support.surges import COMPANY, MONDAY, MONDAY_S, STUDIED, Minutes, broad, filled, look, put, quiet, with_surge
+from tests.support.surges import COMPANY, MONDAY, MONDAY_S, STUDIED, Minutes, broad, clear_of, filled, look, put, quiet, with_surge
 
 DAY = 24 * 60
+FIRST_CLEAR = 9 * 60
+"""Minute from which on clear negatives are told apart, in the middle of what is looked at."""
 CRISIS = with_surge(quiet(hours=48), at_hour=30, hours=2, per_hour=40)
 
 
@@ -202,15 +204,37 @@ def test_a_company_explains_a_topic_only_while_its_alert_is_on() -> None:
     assert begun[1][1] > MONDAY + timedelta(hours=50)
 
 
-def test_many_subjects_looked_at_every_minute_tell_what_one_look_tells() -> None:
+@pytest.mark.parametrize("told_apart", [False, True])
+def test_many_subjects_looked_at_every_minute_tell_what_one_look_tells(told_apart: bool) -> None:
     streams = {f"entity:XDEM:{seed}": with_surge(quiet(hours=30, seed=seed, per_hour=30), at_hour=20, hours=2, per_hour=20 * seed, seed=seed + 50) for seed in range(6)}
+    clear = {subject: [0] * FIRST_CLEAR + clear_of(minutes, surge_h=(20, 22))[FIRST_CLEAR:] if told_apart else None for subject, minutes in streams.items()}
     at_once, minutely = Detector(STUDIED), Detector(STUDIED)
     for subject, minutes in streams.items():
-        put(at_once, minutes, subject=subject)
+        put(at_once, minutes, subject=subject, clear=clear[subject])
     told = []
     for minute in range(30 * 60 + 1):
         for subject, minutes in streams.items():
-            put(minutely, minutes, first=minute - 1, last=minute, subject=subject)
+            put(minutely, minutes, first=minute - 1, last=minute, subject=subject, clear=clear[subject])
         told += look(minutely, minute)
     assert told == look(at_once, 30 * 60)
     assert {item.subject for item in told} >= {"entity:XDEM:4", "entity:XDEM:5"}
+    assert any(item.spike.led_by_clear for item in told) == told_apart
+
+
+def test_a_surge_of_clear_negatives_is_found_where_as_many_doubtful_ones_are_not() -> None:
+    minutes, found = with_surge(quiet(hours=72, per_hour=60), at_hour=60, hours=2, per_hour=6), {}
+    for part in (0.9, 0.15):
+        detector = Detector(STUDIED)
+        put(detector, minutes, clear=clear_of(minutes, surge_h=(60, 62), part_then=part))
+        found[part] = look(detector, 72 * 60)
+    assert found[0.15] == []
+    begun = found[0.9][0]
+    assert timedelta(0) < begun.at - (MONDAY + timedelta(hours=60)) <= timedelta(hours=2)
+    assert begun.spike.led_by_clear
+
+
+def test_hours_in_which_nobody_told_clear_negatives_apart_do_not_make_them_rare() -> None:
+    minutes = quiet(hours=72, per_hour=60)
+    detector = Detector(STUDIED)
+    put(detector, minutes, clear=[0] * 60 * 48 + clear_of(minutes, part=0.6)[60 * 48 :])
+    assert look(detector, 72 * 60) == []

@@ -14,7 +14,7 @@ from opinion.errors import ConfigError, InvalidRecord
 from opinion.records import ScoredDocument
 from tests.support.recordings import weeks_of_counts, weeks_of_documents
 from tests.support.records import NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
-from tests.support.surges import COMPANY, MONDAY, STUDIED, Minutes, filled, look, quiet, with_surge
+from tests.support.surges import COMPANY, MONDAY, STUDIED, Minutes, clear_of, filled, look, quiet, with_surge
 from tests.unit.yuqing.conftest import Command
 from yuqing.backtest import Row, Summary, alarms_of, backtest_file, run_backtest
 from yuqing.recorded import read_recording
@@ -104,7 +104,7 @@ def test_one_author_posting_two_hundred_times_is_no_alert() -> None:
 def test_a_publisher_counts_once_per_story_and_a_copy_of_a_document_never() -> None:
     same = [scored(1, story="s"), scored(1, story="s"), scored(2, story="s"), scored(3, story="s", publisher="other.example")]
     track = read_recording(seconds(same)).tracks["topic:Macro"]
-    assert track.counts.sum(axis=1).tolist() == [2, 2]
+    assert track.counts.sum(axis=1).tolist() == [2, 2, 2]
     breadth = track.voices.breadth(int(NOON.timestamp()), int(NOON.timestamp()) + 600)
     assert (breadth.stories, breadth.publishers, breadth.authors) == (1, 2, 0)
 
@@ -113,7 +113,7 @@ def test_a_telling_counts_at_its_earliest_whatever_the_order() -> None:
     texts = [scored(600, story="s"), scored(5, story="s", sentiment=POSITIVE), scored(300, story="t", sentiment=NEGATIVE)]
     forward, backward = (read_recording(seconds(order)).tracks["topic:Macro"] for order in (texts, texts[::-1]))
     assert forward.starts_s.tolist() == backward.starts_s.tolist() == [int(NOON.timestamp()), int(NOON.timestamp()) + 300]
-    assert forward.counts.tolist() == backward.counts.tolist() == [[1, 1], [0, 1]]
+    assert forward.counts.tolist() == backward.counts.tolist() == [[1, 1], [0, 1], [0, 1]]
 
 
 def test_documents_that_do_not_count_are_not_counted() -> None:
@@ -125,6 +125,18 @@ def test_documents_that_do_not_count_are_not_counted() -> None:
 GOOD = rows([(1, 0)])[0]
 
 
+def test_count_rows_may_say_how_many_are_clear() -> None:
+    minutes = with_surge(quiet(hours=72, per_hour=60), at_hour=60, hours=2, per_hour=6)
+    clear = clear_of(minutes, surge_h=(60, 62))
+    told = [json.dumps(json.loads(line) | {"clear": count}).encode() for line, count in zip(rows(minutes), clear, strict=True)]
+    assert run_backtest(rows(minutes), rules=STUDIED).rows == []
+    assert [row.status for row in run_backtest(told, rules=STUDIED).rows if row.status != "updated"] == ["firing", "resolved"]
+    track = read_recording(told).tracks[COMPANY]
+    assert track.counts.sum(axis=1).tolist() == [*(sum(column) for column in zip(*minutes, strict=True)), sum(clear)]
+    assert sum(manner.clear for manner in track.voices.manners()) == sum(clear)
+    assert read_recording(rows(minutes)).tracks[COMPANY].voices.manners() == []
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -134,6 +146,7 @@ GOOD = rows([(1, 0)])[0]
         b"\xff\xfe",
         b'{"at": "2026-11-16T00:01:00Z", "subject": "s", "total": 1, "negative": 2}',
         b'{"at": "2026-11-16T00:01:00Z", "subject": "s", "total": -1, "negative": 0}',
+        b'{"at": "2026-11-16T00:01:00Z", "subject": "s", "total": 4, "negative": 1, "clear": 2}',
         b'{"at": "2026-11-16T00:01:00Z", "subject": "", "total": 1, "negative": 0}',
         b'{"at": "2026-11-16T00:01:00", "subject": "s", "total": 1, "negative": 0}',
         b'{"at": "2026-11-16T00:01:00Z", "subject": "s", "total": 1e9, "negative": 99999999999}',

@@ -8,10 +8,10 @@ import pytest
 from opinion.codec import encode
 from opinion.errors import ConfigError
 from tests.support.recordings import count_line, weeks_of_counts, weeks_of_documents
-from tests.support.records import NOON, scored
+from tests.support.records import DOUBTFUL, NEGATIVE, NOON, scored
 from tests.support.surges import COMPANY, MONDAY_S
-from yuqing.planting import COUNTED, DAY_S, LEAST_APART_S, MOST_APART_S, SURGE_S, Plan, Span, Surge, plan_of, planted, strengths_of, usual_at
-from yuqing.recorded import Further, Manner, read_recording
+from yuqing.planting import DAY_S, LEAST_APART_S, MOST_APART_S, SURGE_S, Plan, Span, Surge, plan_of, planted, strengths_of, usual_at
+from yuqing.recorded import COUNTED, Further, Manner, read_recording
 
 DAYS = 60
 OTHER = "entity:XDEM:OTHR"
@@ -109,7 +109,7 @@ def test_further_texts_come_into_rows_that_are_there_and_into_gaps() -> None:
     texts = [Further(MONDAY_S + at_s, f"x{at_s}", COUNTED) for at_s in (301, 599, 600, 1499, 1500)]
     found = track.with_negatives(texts)
     assert [at_s - MONDAY_S for at_s in found.starts_s.tolist()] == [0, 300, 600, 1200, 1500]
-    assert found.counts.tolist() == [[3, 5, 1, 1, 4], [1, 3, 1, 1, 2]]
+    assert found.counts.tolist() == [[3, 5, 1, 1, 4], [1, 3, 1, 1, 2], [0, 0, 0, 0, 0]]
     raised = [count_line(MONDAY_S + 300 * pane, total=n, negative=bad, stories=bad) for pane, n, bad in ((0, 3, 1), (1, 5, 3), (2, 1, 1), (4, 1, 1), (5, 4, 2))]
     voices = read_recording(raised).tracks[COMPANY].voices
     for first, last in ((0, 300), (300, 900), (600, 1500), (0, 1800)):
@@ -118,9 +118,18 @@ def test_further_texts_come_into_rows_that_are_there_and_into_gaps() -> None:
 
 def test_further_texts_count_as_documents_of_their_own_do() -> None:
     documents = weeks_of_documents(days=1)
-    texts = [Further(NOON_S + 7001 + 50 * n, f"x{n}", Manner(social=n % 2 == 0, authored=n % 3 == 0)) for n in range(20)]
+    texts = [Further(NOON_S + 7001 + 50 * n, f"x{n}", Manner(social=n % 2 == 0, authored=n % 3 == 0, clear=n % 4 > 0)) for n in range(20)]
     alike = [
-        encode(scored(7001 + 50 * n, story=f"x{n}", publisher=f"x{n}", kind="social" if text.manner.social else "news", author_hash=f"x{n}" if text.manner.authored else None))
+        encode(
+            scored(
+                7001 + 50 * n,
+                sentiment=NEGATIVE if text.manner.clear else DOUBTFUL,
+                story=f"x{n}",
+                publisher=f"x{n}",
+                kind="social" if text.manner.social else "news",
+                author_hash=f"x{n}" if text.manner.authored else None,
+            )
+        )
         for n, text in enumerate(texts)
     ]
     found = read_recording(documents).tracks[TOPIC].with_negatives(texts)
@@ -139,8 +148,8 @@ def test_documents_are_planted_as_the_subjects_own_are_told() -> None:
     recording = read_recording([*press, *posts])
     plan = plan_of(recording, seed=1)
     tracks = planted(recording, plan, k=100).recording.tracks
-    assert set(tracks[TOPIC].voices.manners()) == {Manner(social=False, authored=False)}
-    assert set(tracks["topic:Markets"].voices.manners()) == {Manner(social=True, authored=True)}
+    assert set(tracks[TOPIC].voices.manners()) == {Manner(social=False, authored=False, clear=True)}
+    assert set(tracks["topic:Markets"].voices.manners()) == {Manner(social=True, authored=True, clear=True)}
 
 
 def test_subjects_with_few_negative_texts_borrow_and_share_no_story() -> None:
@@ -149,7 +158,7 @@ def test_subjects_with_few_negative_texts_borrow_and_share_no_story() -> None:
     surges = [Surge(subject, NOON_S + 15 * DAY_S, 3.0) for subject in ("topic:Few", TOPIC)]
     plan = Plan(surges, dict.fromkeys(("topic:Few", TOPIC), Span(NOON_S + 11 * DAY_S, NOON_S + 22 * DAY_S)), 0, 1)
     tracks = planted(recording, plan, k=20).recording.tracks
-    assert Manner(social=True, authored=True) in tracks["topic:Few"].voices.manners()
+    assert Manner(social=True, authored=True, clear=True) in tracks["topic:Few"].voices.manners()
     own, other = (tracks[subject].voices.tellings_of(NOON_S + 15 * DAY_S, NOON_S + 15 * DAY_S + SURGE_S) for subject in ("topic:Few", TOPIC))
     assert len(own) > 30
     assert not {telling for telling in own & other if telling[0].startswith("planted")}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alerts.detect.baseline import Usual, pooled_share, usual_of
+from alerts.detect.baseline import Usual, pooled_share, usual_of, usual_of_many
 from alerts.detect.rules import QUARTERS, Rules
 from alerts.detect.series import CountGrid, PaneSeries
 
@@ -70,6 +70,49 @@ def test_doubt_is_the_variance_of_a_share_that_few_texts_tell() -> None:
     few, many = (usual(series_of(dict.fromkeys(range(400, HOUR), (texts, 0)))) for texts in (1, 100))
     assert few.doubt > 100 * many.doubt
     assert usual(PaneSeries()).doubt == pytest.approx(1 / RULES.prior_weight)
+
+
+def told_apart(hours: dict[int, tuple[int, int, int]], *, since: int | None, rules: Rules = RULES, pool: CountGrid = NOTHING) -> Usual:
+    series = PaneSeries()
+    for hour, (total, negative, clear) in hours.items():
+        series.put(3600 * hour, total=total, negative=negative, clear=clear)
+    return Usual(*(column[0] for column in usual_of(series, np.array([HOUR * QUARTERS]), pool=pool, rules=rules, clear_since=since)))
+
+
+def test_the_clear_part_is_that_of_the_long_memory_drawn_to_that_of_all() -> None:
+    rules, pool = Rules(clear_weight=30, half_life_h=1e9), CountGrid()
+    pool.add(450, total=10**6, negative=10**5, clear=40_000)
+    found = told_apart({499: (200, 40, 4)}, since=400, rules=rules, pool=pool)
+    assert found.clear == pytest.approx((4 + 30 * 0.4) / (40 + 30), rel=1e-2)
+    assert found.clear_doubt == pytest.approx(1 / (40 + 30), rel=1e-2)
+
+
+def test_hours_before_anybody_told_clear_negatives_apart_say_nothing_of_them() -> None:
+    apart = dict.fromkeys(range(480, HOUR), (50, 10, 2))
+    assert told_apart(dict.fromkeys(range(340, 480), (50, 10, 0)) | apart, since=480).clear == pytest.approx(told_apart(apart, since=480).clear)
+    assert told_apart(dict.fromkeys(range(340, HOUR), (50, 10, 0)), since=None).clear == pytest.approx(RULES.prior_clear)
+    assert told_apart(dict.fromkeys(range(340, HOUR), (50, 10, 0)), since=HOUR).clear == pytest.approx(RULES.prior_clear)
+
+
+def test_a_past_surge_hardly_teaches_what_is_clear() -> None:
+    calm = dict.fromkeys(range(340, HOUR), (80, 16, 2))
+    surged = calm | dict.fromkeys(range(480, 483), (400, 336, 300))
+    assert told_apart(surged, since=340).clear == pytest.approx(told_apart(calm, since=340).clear, abs=0.1)
+
+
+@pytest.mark.parametrize("since", [None, 300, 420, HOUR])
+def test_many_subjects_at_once_are_told_what_each_is_told_alone(since: int | None) -> None:
+    random, many, pool = np.random.default_rng(4), [PaneSeries() for _ in range(3)], CountGrid()
+    for series in many:
+        for hour in range(330, HOUR):
+            total, negative, clear = sorted(random.integers(0, 30, 3).tolist(), reverse=True)
+            series.put(3600 * hour, total=total, negative=negative, clear=clear if since and hour >= since else 0)
+            pool.add(hour, total=total, negative=negative, clear=clear if since and hour >= since else 0)
+    quarters = HOUR * QUARTERS + np.array([-9, -3, 0])
+    together = usual_of_many(many, quarters, pool=pool, rules=RULES, clear_since=since)
+    for row, series in enumerate(many):
+        for column, alone in zip(together, usual_of(series, quarters, pool=pool, rules=RULES, clear_since=since), strict=True):
+            assert column[row].tolist() == alone.tolist()
 
 
 def test_the_pool_is_the_share_of_all_subjects_together() -> None:

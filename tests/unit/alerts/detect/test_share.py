@@ -13,7 +13,7 @@ RULES = Rules()
 
 
 def one(total: int, negative: int, *, usual: float = 0.2) -> float:
-    sums = Sums(np.array([[total]]), np.array([[negative]]))
+    sums = Sums(np.array([[total]]), np.array([[negative]]), np.zeros((1, 1), np.int64))
     return float(score_range(sums, usual=np.array([[usual]]), rho=np.array([[RULES.rho_of(3600)]]), rules=RULES)[0, 0])
 
 
@@ -56,10 +56,11 @@ def test_the_score_rises_with_the_negatives() -> None:
 
 def test_windows_are_sums_of_the_panes_before_each_boundary() -> None:
     views = lenses(Rules(windows=(WindowRule(60), WindowRule(180))), pane_s=60)
-    counts = np.array([[1, 2, 4, 8], [0, 1, 0, 1]])
+    counts = np.array([[1, 2, 4, 8], [0, 1, 0, 1], [0, 0, 0, 1]])
     sums = window_sums(counts, views)
     assert sums.total.tolist() == [[4, 8], [7, 14]]
     assert sums.negative.tolist() == [[0, 1], [1, 2]]
+    assert sums.clear.tolist() == [[0, 1], [0, 1]]
 
 
 def test_windows_narrower_than_a_pane_fall_together() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.detect.rules import HOUR_S
+from alerts.detect.series import Change
 from alerts.scans.panes import SILENCE_KNOWN_DAYS, SILENCE_LEAST, Panes
 from tests.support.surges import MONDAY_S
 
@@ -31,19 +32,20 @@ def on_days_before(*days: int, total: int = SILENCE_LEAST) -> Panes:
 def test_panes_put_singly_by_the_hour_or_all_at_once_say_the_same(streams: dict[str, dict[int, int]]) -> None:
     singly, hourly, at_once = Panes(), Panes(), Panes()
     for subject, minutes in streams.items():
-        hours: dict[int, tuple[int, int]] = {}
+        hours: dict[int, Change] = {}
         for minute, total in minutes.items():
-            singly.put(subject, MONDAY_S + 60 * minute, total=total, negative=total // 2)
+            singly.put(subject, MONDAY_S + 60 * minute, total=total, negative=total // 2, clear=total // 3)
             hour = MONDAY_S // HOUR_S + minute // 60
-            known = hours.get(hour, (0, 0))
-            hours[hour] = known[0] + total, known[1] + total // 2
+            known = hours.get(hour, (0, 0, 0))
+            hours[hour] = known[0] + total, known[1] + total // 2, known[2] + total // 3
         hourly.put_hours(subject, hours)
         starts = np.array(sorted(minutes))
         totals = np.array([minutes[minute] for minute in starts.tolist()])
-        at_once.load(subject, MONDAY_S + 60 * starts, np.stack([totals, totals // 2]), pane_s=60)
+        at_once.load(subject, MONDAY_S + 60 * starts, np.stack([totals, totals // 2, totals // 3]), pane_s=60)
     first = MONDAY_S // HOUR_S
     for other in (hourly, at_once):
         assert other.pool.slice(first - 2, first + 14).tolist() == singly.pool.slice(first - 2, first + 14).tolist()
+        assert other.clear_since == singly.clear_since
         assert [other.voices(MONDAY_S + HOUR_S * hour) for hour in range(16)] == [singly.voices(MONDAY_S + HOUR_S * hour) for hour in range(16)]
         for subject in streams:
             assert other.of(subject).hours.slice(first, first + 12).tolist() == singly.of(subject).hours.slice(first, first + 12).tolist()
@@ -64,8 +66,8 @@ def test_voices_are_the_subjects_whose_hour_holds_a_text_however_often_it_was_ed
 def test_hours_already_known_by_their_panes_are_not_put_twice() -> None:
     panes = Panes()
     put(panes, NOON_S, total=4)
-    panes.put_hours("topic:Macro", {NOON: (9, 9), NOON - 1: (2, 1), NOON - 2: (0, 0)})
-    assert panes.pool.slice(NOON - 2, NOON + 1).tolist() == [[0, 2, 4], [0, 1, 1]]
+    panes.put_hours("topic:Macro", {NOON: (9, 9, 9), NOON - 1: (2, 1, 1), NOON - 2: (0, 0, 0)})
+    assert panes.pool.slice(NOON - 2, NOON + 1).tolist() == [[0, 2, 4], [0, 1, 1], [0, 1, 0]]
     assert panes.voices(NOON_S + HOUR_S + 900) == 1
 
 
@@ -141,6 +143,17 @@ def test_many_subjects_of_a_text_each_make_an_hour_that_is_missed() -> None:
         for number in range(SILENCE_LEAST):
             put(panes, NOON_S - 60 - day * DAY_S, total=1, subject=f"entity:XDEM:{number}")
     assert panes.silent(AT_S)
+
+
+def test_the_lift_of_clear_negatives_is_their_own() -> None:
+    panes = Panes()
+    for hour in range(1, 48):
+        panes.put("topic:Macro", NOON_S - HOUR_S * (1 + hour), total=20, negative=8, clear=2)
+    panes.put("topic:Macro", NOON_S - 600, total=20, negative=8, clear=6)
+    lift = panes.lift(NOON_S + 900)
+    assert (lift.negative, lift.clear) == pytest.approx((1.0, 3.0), rel=0.1)
+    assert panes.clear_since == NOON - 48
+    assert (lift.bounded.negative, lift.bounded.clear) == pytest.approx((1.0, 3.0), rel=0.1)
 
 
 def test_nothing_known_is_no_silence() -> None:

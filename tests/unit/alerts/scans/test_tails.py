@@ -33,7 +33,7 @@ Told = list[tuple[str, Scan, Ints, Floats]]
 
 def look(scan: Scan, at_s: Ints, score: Floats) -> Look:
     nothing, zeros = np.zeros((1, len(at_s)), np.int64), np.zeros(len(at_s))
-    return Look(scan, (HOUR_S,), at_s, Sums(nothing, nothing), np.zeros((1, len(at_s))), score[np.newaxis], zeros, zeros, zeros)
+    return Look(scan, (HOUR_S,), at_s, Sums(nothing, nothing, nothing), np.zeros((1, len(at_s))), np.zeros((1, len(at_s))), score[np.newaxis], zeros, zeros, zeros)
 
 
 def streams(seed: int, *, weeks: int) -> Told:
