@@ -221,7 +221,7 @@ class Tick:
         if not spike.surging:
             return spike
         start_at = spike.at - timedelta(seconds=spike.width_s)
-        breadth = (await self._store.breadth(spike.subject, start_at=start_at, end_at=spike.at)).among(spike.negative)
+        breadth = (await self._store.breadth(spike.subject, start_at=start_at, end_at=spike.at)).among(spike.negative, width_s=spike.width_s)
         shared = await self._store.shared(spike.subject, companies, start_at=start_at, end_at=spike.at) if spike.subject.startswith(TOPIC) else {}
         return msgspec.structs.replace(spike, stories=breadth.stories, publishers=breadth.publishers, authors=breadth.authors, authored=breadth.authored, shared=shared)
 

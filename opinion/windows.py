@@ -73,16 +73,25 @@ class Applied(Struct, frozen=True):
 
 
 class Breadth(Struct, frozen=True):
-    """How many told it: distinct among the negative tellings of a window, estimated to 1 %."""
+    """How many told it: distinct among the negative tellings of the quarter hours that a window touches, estimated to 1 %."""
 
     stories: int = 0
     publishers: int = 0
     authors: int = 0
-    authored: int = 0  # negative tellings of authors, exactly; 0 is unknown
+    authored: int = 0  # negative tellings of authors within the window, exactly; 0 is unknown
+    tellings: int = 0  # negative tellings of those quarter hours, exactly; 0 where nothing beyond the window was counted
 
-    def among(self, negative: int) -> Breadth:
-        """The same of a window with so many negative tellings: sketches hold whole quarter hours, a window may hold less."""
-        return Breadth(min(self.stories, negative), min(self.publishers, negative), min(self.authors, negative), self.authored)
+    def among(self, negative: int, *, width_s: int) -> Breadth:
+        """The same of a window with so many negative tellings: sketches hold whole quarter hours, a window may hold less.
+
+        Of a window narrower than one, as many are told as there are at least: each telling outside it may be of a story of its own.
+
+        >>> Breadth(stories=5, tellings=14).among(10, width_s=300).stories, Breadth(stories=5, tellings=14).among(10, width_s=900).stories
+        (1, 5)
+        """
+        outside = max(0, self.tellings - negative) if width_s < QUARTER_S else 0
+        stories, publishers, authors = (min(count, negative, max(1, count - outside)) for count in (self.stories, self.publishers, self.authors))
+        return Breadth(stories, publishers, authors, self.authored)
 
 
 class WindowStore:
@@ -255,12 +264,9 @@ class WindowStore:
                 stories, publishers, authors = cast("list[int]", await pipe.execute())
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the breadth of {subject}: {error}") from error
-        posts = [
-            pane.kinds[PaneKind.SOCIAL].negative
-            for pane in await self.panes(subject, since=start_at, until=end_at)
-            if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds
-        ]
-        return Breadth(stories, publishers, authors, sum(posts))
+        panes = await self.panes(subject, since=start_at, until=end_at)
+        posts = [pane.kinds[PaneKind.SOCIAL].negative for pane in panes if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds]
+        return Breadth(stories, publishers, authors, sum(posts), sum(pane.counts.negative for pane in panes))
 
     async def evidence(self, subject: str, *, start_at: datetime, end_at: datetime) -> list[AlertEvidence]:
         """The negative documents of [start_at, end_at), oldest first, with how many copies each story has by now."""

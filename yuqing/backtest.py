@@ -184,7 +184,7 @@ def _with_breadth(spike: Spike, recording: Recording, *, companies: Sequence[str
         return spike
     end_s = int(spike.at.timestamp())
     start_s, voices = end_s - spike.width_s, recording.tracks[spike.subject].voices
-    breadth = voices.breadth(start_s, end_s).among(spike.negative)
+    breadth = voices.breadth(start_s, end_s).among(spike.negative, width_s=spike.width_s)
     own = voices.tellings_of(start_s, end_s) if spike.subject.startswith(TOPIC) else frozenset()
     told = {company: len(own & recording.tracks[company].voices.tellings_of(start_s, end_s)) for company in companies} if own else {}
     shared = {company: count for company, count in told.items() if count}

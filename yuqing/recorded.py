@@ -262,7 +262,7 @@ class _Told:
         found = self.negatives[begin : bisect_left(self.negatives, (end_s,))]
         stories, publishers, authors = ({row[column] for row in found} for column in (1, 2, 3))
         authored = bisect_left(self.posts, end_s) - bisect_left(self.posts, start_s)
-        return Breadth(len(stories), len(publishers), len(authors - {""}), authored)
+        return Breadth(len(stories), len(publishers), len(authors - {""}), authored, len({row[1:3] for row in found}))
 
     def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
         """Those of exactly this time."""

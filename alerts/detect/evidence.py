@@ -9,7 +9,7 @@ from alerts.detect.counts import count_scores
 from alerts.detect.discovery import Lift
 from alerts.detect.rules import Rules
 from alerts.detect.share import Sums, clear_scores, score_range
-from opinion.records import Lane, Spike
+from opinion.records import Lane, Scan, Spike
 
 _NONE = Lift()
 
@@ -36,6 +36,8 @@ def corroborated_score(spike: Spike, rules: Rules) -> float:
 
 def score_of(negative: int, spike: Spike, rules: Rules, *, lift: Lift = _NONE) -> float:
     """The score that the window would have with fewer negatives, clear ones taken away first, or with usual shares so many times as high."""
+    if spike.scan != Scan.DAY and negative < rules.least_of(spike.width_s):
+        return 0.0
     usual, dispersion = np.array([[spike.expected_negative * lift.negative]]), np.array([spike.dispersion])
     if spike.lane == Lane.COUNT:
         return float(count_scores(np.array([[negative]]), usual=usual, dispersion=dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)[0, 0])

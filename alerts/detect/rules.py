@@ -31,6 +31,7 @@ class WindowRule(Struct, frozen=True, forbid_unknown_fields=True):
 
     width_s: Annotated[int, Meta(ge=PANE_S, le=WIDEST_S)]
     rho: Annotated[float, Meta(gt=0, lt=1)] = 0.007  # correlation of two texts in one window, until the data say better
+    min_negative: Annotated[int, Meta(ge=0)] = 0  # negatives in this window, where it asks for more than the rules do
 
 
 class Budgets(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +56,7 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     false_alarms: Budgets = Budgets()
     theta: Annotated[float, Meta(ge=LEAST_SHARE_THETA)] | None = None  # a fixed threshold of the share scan instead, to study one
     windows: Annotated[tuple[WindowRule, ...], Meta(min_length=1, max_length=8)] = (
+        WindowRule(300, 0.0055, min_negative=10),
         WindowRule(900, 0.006),
         WindowRule(1800, 0.0065),
         WindowRule(3600, 0.007),
@@ -112,8 +114,15 @@ class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """From the start of an alert to the earliest start of the next."""
         return timedelta(hours=self.rearm_h)
 
+    def least_of(self, width_s: int) -> int:
+        """Negatives that a window must hold: what the rule's nearest in width asks for."""
+        return max(self.min_negative, self._nearest(width_s).min_negative)
+
     def rho_of(self, width_s: int) -> float:
         """The rho of a window: the rule's nearest in width; beyond the widest it grows with the width to the power 0.6 (measured from 1 to 24 hours)."""
-        nearest = min(self.windows, key=lambda window: abs(window.width_s - width_s))
+        nearest = self._nearest(width_s)
         beyond: float = max(1.0, width_s / self.windows[-1].width_s) ** 0.6
         return min(0.5, nearest.rho * beyond)
+
+    def _nearest(self, width_s: int) -> WindowRule:
+        return min(self.windows, key=lambda window: abs(window.width_s - width_s))

@@ -31,6 +31,7 @@ class Lens(NamedTuple):
     panes: int
     width_s: int
     rho: float
+    min_negative: int
 
 
 class Sums(NamedTuple):
@@ -52,7 +53,7 @@ def lenses(rules: Rules, *, pane_s: int) -> tuple[Lens, ...]:
     [1800, 3600, 10800]
     """
     counts = sorted({-(-window.width_s // pane_s) for window in rules.windows})
-    return tuple(Lens(panes, panes * pane_s, rules.rho_of(panes * pane_s)) for panes in counts)
+    return tuple(Lens(panes, panes * pane_s, rules.rho_of(panes * pane_s), rules.least_of(panes * pane_s)) for panes in counts)
 
 
 def window_sums(counts: Ints, views: Sequence[Lens]) -> Sums:
@@ -66,6 +67,11 @@ def window_sums(counts: Ints, views: Sequence[Lens]) -> Sums:
     ends = running[:, longest:]
     stacked = np.stack([ends - running[:, longest - view.panes : running.shape[1] - view.panes] for view in views], axis=1)
     return Sums(stacked[TOTAL], stacked[NEGATIVE], stacked[CLEAR])
+
+
+def too_few(sums: Sums, views: Sequence[Lens]) -> npt.NDArray[np.bool_]:
+    """Where a window holds fewer negatives than it asks for."""
+    return sums.negative < np.array([view.min_negative for view in views])[:, np.newaxis]
 
 
 def tail(negative: Ints | Floats, total: Ints | Floats, *, usual: Floats | float, rho: Floats | float) -> Floats:

@@ -13,7 +13,7 @@ from alerts.detect.profile import AHEAD_H, MEMORY_H, RENEWED_H, Rates, expected,
 from alerts.detect.rules import HOUR_S, Rules
 from alerts.detect.series import NEGATIVE, Floats, Ints
 from alerts.detect.sessions import market_of, slots_of
-from alerts.detect.share import Lens, Sums
+from alerts.detect.share import Lens, Sums, too_few
 from alerts.scans.look import Look
 from alerts.scans.panes import Panes
 from opinion.records import Scan
@@ -102,5 +102,6 @@ def _judged(instants: Ints, sums: Sums, known: _Known, *, first: Ints, views: Se
     usual = expected(known.rate, first_hour=first, start_s=instants - widths, end_s=np.broadcast_to(instants, (len(widths), len(instants))))
     score = count_scores(sums.negative, usual=usual, dispersion=known.dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)
     score[:, known.known_h < LEAST_KNOWN_H] = 0.0
+    score[too_few(sums, views)] = 0.0
     level = np.zeros(len(instants))
     return Look(Scan.COUNT, tuple(view.width_s for view in views), instants, sums, usual, np.zeros_like(usual), score, level, known.dispersion, known.known_h)

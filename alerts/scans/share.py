@@ -11,7 +11,7 @@ from alerts.detect.baseline import Usual, long_usual_of, usual_of, usual_of_many
 from alerts.detect.dispersion import LEAST_EXPECTED, Dispersion
 from alerts.detect.rules import HOUR_S, QUARTERS, Rules
 from alerts.detect.series import NEGATIVE, ROWS, Floats, Ints, PaneSeries
-from alerts.detect.share import Lens, Sums, clear_scores, score_range
+from alerts.detect.share import Lens, Sums, clear_scores, score_range, too_few
 from alerts.scans.look import Look
 from alerts.scans.panes import Panes
 from opinion.records import Scan
@@ -117,6 +117,7 @@ class ShareScan:
     def _judged(self, instants: Ints, sums: Sums, usual: Usual, *, views: Sequence[Lens], rules: Rules) -> Look:
         rho = np.array([view.rho for view in views])[:, np.newaxis] * self._factors_at(instants) + usual.doubt
         score = np.maximum(score_range(sums, usual=usual.share, rho=rho, rules=rules), clear_scores(sums, usual, rho=rho, rules=rules))
+        score[too_few(sums, views)] = 0.0
         widest = Sums(*(rows[-1:] for rows in sums))
         level = score_range(widest, usual=usual.long_share[-1:], rho=np.full((1, len(instants)), rules.level_rho), rules=rules)[0]
         widths = tuple(view.width_s for view in views)

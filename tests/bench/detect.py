@@ -25,7 +25,7 @@ from opinion.codec import encode
 from opinion.records import AlertStatus, Scan
 from tests.bench.report import commit, machine, say
 from tests.bench.stocknet import Background, background, distinct
-from tests.bench.streams import DAY, SURGE_MIN, Stream, always_negative, even_surges, ideal, oracle_delays, resampled, simulated, with_bad_days, with_bias
+from tests.bench.streams import DAY, SURGE_MIN, Stream, alike, always_negative, even_surges, ideal, oracle_delays, resampled, simulated, with_bad_days, with_bias
 from tests.support.records import NEGATIVE, NEUTRAL, scored
 from yuqing.backtest import run_backtest
 
@@ -107,14 +107,29 @@ def cell_of(waits: Sequence[float], **names: float) -> dict[str, Any]:
     }
 
 
-def thresholds(random: np.random.Generator, halves: Halves) -> dict[int, dict[float, float]]:
+def thresholds(random: np.random.Generator, halves: Halves, *, told_apart: bool = True) -> dict[int, dict[float, float]]:
     """False alarms on the seen year, by rate and threshold."""
     curves = {}
     for rate in RATES:
         streams = [resampled(random, one, negatives_per_hour=rate) for one in halves.seen]
-        curves[rate] = {theta: false_alarms(streams, studied(theta)) for theta in THETAS}
+        curves[rate] = {theta: false_alarms(streams if told_apart else alike(streams), studied(theta)) for theta in THETAS}
         say(f"2014, {rate:3d} negatives/h: false alarms per subject-week " + "  ".join(f"{theta}: {found:.3f}" for theta, found in curves[rate].items()))
     return curves
+
+
+def overall_theta(curves: dict[int, dict[float, float]]) -> float:
+    """The threshold that meets the budget over all rates together."""
+    return theta_for({theta: sum(curve[theta] for curve in curves.values()) / len(curves) for theta in THETAS}, BUDGET) or THETAS[-1]
+
+
+def without_clear(random: np.random.Generator, halves: Halves) -> dict[str, Any]:
+    """The same where nothing tells clear negatives from others, at a threshold of its own: what these bring."""
+    theta = overall_theta(thresholds(random, halves, told_apart=False))
+    found = []
+    for rate, k in itertools.product((4, 16), (3, 5, 10)):
+        streams = alike([resampled(random, one, negatives_per_hour=rate, k=k) for one in halves.unseen])
+        found.append(cell_of(delays(streams, studied(theta)), rate_per_h=rate, k=k))
+    return {"theta": theta, "cells": found}
 
 
 def cells(random: np.random.Generator, halves: Halves, rules: Rules, *, flipped: float = 0.0) -> Iterator[dict[str, Any]]:
@@ -226,8 +241,7 @@ def main() -> None:
     tickers = distinct(most=chosen.subjects)
     halves = Halves(*([background(one, first_s=int(first.timestamp()), last_s=int(last.timestamp())) for one in tickers] for first, last in itertools.pairwise(YEARS)))
     curves = thresholds(random, halves)
-    overall = {theta: sum(curve[theta] for curve in curves.values()) / len(curves) for theta in THETAS}
-    theta = theta_for(overall, BUDGET) or THETAS[-1]
+    theta = overall_theta(curves)
     rules = studied(theta)
     unseen = {rate: round(false_alarms([resampled(random, one, negatives_per_hour=rate) for one in halves.unseen], rules), 4) for rate in RATES}
     say(f"theta {theta} holds {BUDGET} on 2014; false alarms on 2015 by rate: {unseen}")
@@ -240,6 +254,8 @@ def main() -> None:
         for row in rows:
             parts[name].append(row)
             say(f"{name} {json.dumps(row)}")
+    plain = without_clear(random, halves)
+    say(f"clear negatives not told apart: {json.dumps(plain)}")
     budgets = by_budget(random, halves)
     say(f"default rules, thresholds of their own: {json.dumps(budgets)}")
     shapes = dict(shapes_of(random, halves))
@@ -255,7 +271,7 @@ def main() -> None:
         **parts,
         "false_alarms_per_subject_week": round(sum(unseen.values()) / len(unseen), 4),
         "false_alarms_by_rate": unseen,
-        "false_alarms_seen": {str(at): round(found, 4) for at, found in overall.items()},
+        "without_clear": plain,
         "theta_by_rate": {str(rate): theta_for(curve, BUDGET) for rate, curve in curves.items()},
         "oracle_ratio": round(max(ratios), 2) if ratios else None,
         "default_rules": budgets,

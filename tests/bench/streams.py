@@ -144,6 +144,11 @@ def oracle_delays(random: np.random.Generator, *, negatives_per_hour: float, k: 
     return [float(minute) for minute in alarmed]
 
 
+def alike(streams: Sequence[Stream]) -> list[Stream]:
+    """The streams without a word on which negatives are clear."""
+    return [stream._replace(counts=np.concatenate([stream.counts[:CLEAR], np.zeros_like(stream.counts[CLEAR:])])) for stream in streams]
+
+
 def even_surges(random: np.random.Generator, streams: Sequence[Stream], *, factor: float) -> list[Stream]:
     """The streams with `factor` times the texts at the same share, six hours of each day."""
     loud = []

@@ -17,22 +17,23 @@ from alerts.lifecycle import Transition
 from alerts.scans.tails import OwnTail
 from opinion.codec import encode
 from tests.support.records import NEGATIVE, NEUTRAL, scored
-from tests.support.surges import COMPANY, MONDAY, MONDAY_S, Minutes, filled, look, put, quiet, with_surge
+from tests.support.surges import COMPANY, MONDAY, MONDAY_S, Minutes, clear_of, filled, look, put, quiet, with_surge
 from yuqing.backtest import run_backtest
 
 HOURS = 40
 CRISES = {seed: with_surge(quiet(hours=HOURS, seed=seed, per_hour=30), at_hour=20, hours=3, per_hour=40, seed=seed + 100) for seed in range(4)}
-WHOLE = {seed: look(filled(minutes, rules=Rules()), HOURS * 60) for seed, minutes in CRISES.items()}
-cells = st.dictionaries(st.integers(-500, 3000), st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40)
+CLEAR = {seed: clear_of(minutes, surge_h=(20, 23), seed=seed) for seed, minutes in CRISES.items()}
+WHOLE = {seed: look(filled(minutes, rules=Rules(), clear=CLEAR[seed]), HOURS * 60) for seed, minutes in CRISES.items()}
+cells = st.dictionaries(st.integers(-500, 3000), st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), max_size=40)
 
 
 @given(cells, st.integers(-600, 3100), st.integers(0, 900), st.integers(1, 200))
-def test_the_grid_equals_a_dictionary_and_spans_miss_nothing(written: dict[int, tuple[int, int]], first: int, length: int, reach: int) -> None:
+def test_the_grid_equals_a_dictionary_and_spans_miss_nothing(written: dict[int, tuple[int, int, int]], first: int, length: int, reach: int) -> None:
     grid = CountGrid()
-    for cell, (total, negative) in written.items():
-        grid.put(cell, total=total, negative=negative)
+    for cell, (total, negative, clear) in written.items():
+        grid.put(cell, total=total, negative=negative, clear=clear)
     last = first + length
-    assert grid.slice(first, last).T.tolist() == [list(written.get(cell, (0, 0))) for cell in range(first, last)]
+    assert grid.slice(first, last).T.tolist() == [list(written.get(cell, (0, 0, 0))) for cell in range(first, last)]
     spans = list(grid.spans(first, last, reach=reach))
     assert spans == sorted(spans)
     assert all(first <= low < high <= last for low, high in spans)
@@ -72,7 +73,7 @@ def test_a_baseline_learned_step_by_step_equals_one_learned_at_once(written: dic
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(CRISES)), st.lists(st.integers(1, HOURS * 60), max_size=12))
 def test_the_alerts_do_not_depend_on_when_one_looks(seed: int, looks: list[int]) -> None:
-    detector, told = filled(CRISES[seed], rules=Rules()), list[Transition]()
+    detector, told = filled(CRISES[seed], rules=Rules(), clear=CLEAR[seed]), list[Transition]()
     for minute in [*sorted(looks), HOURS * 60]:
         told += look(detector, minute)
     assert told == WHOLE[seed]
@@ -85,8 +86,8 @@ def test_the_alerts_do_not_depend_on_restarts_nor_on_panes_arriving_in_time(seed
     for minute in [*sorted(restarts), HOURS * 60]:
         detector = Detector(Rules())
         detector.restore(msgspec.json.decode(msgspec.json.encode(state), type=DetectorState), own)
-        put(detector, minutes, last=first)
-        put(detector, minutes, first=first, last=minute)
+        put(detector, minutes, last=first, clear=CLEAR[seed])
+        put(detector, minutes, first=first, last=minute, clear=CLEAR[seed])
         told += look(detector, minute)
         state, own, first = detector.state(), detector.own_tails(), minute
     assert told == WHOLE[seed]
@@ -95,11 +96,11 @@ def test_the_alerts_do_not_depend_on_restarts_nor_on_panes_arriving_in_time(seed
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(CRISES)), st.randoms(use_true_random=False))
 def test_the_alerts_do_not_depend_on_the_order_panes_are_put_in(seed: int, shuffler: random.Random) -> None:
-    order = [(minute, counts) for minute, counts in enumerate(CRISES[seed]) if counts[0]]
+    order = [(minute, counts, clear) for minute, (counts, clear) in enumerate(zip(CRISES[seed], CLEAR[seed], strict=True)) if counts[0]]
     shuffler.shuffle(order)
     detector = Detector(Rules())
-    for minute, (total, negative) in order:
-        detector.put(COMPANY, MONDAY_S + 60 * minute, total=total, negative=negative)
+    for minute, (total, negative), clear in order:
+        detector.put(COMPANY, MONDAY_S + 60 * minute, total=total, negative=negative, clear=clear)
     assert look(detector, HOURS * 60) == WHOLE[seed]
 
 

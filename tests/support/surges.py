@@ -40,10 +40,10 @@ def with_surge(minutes: Minutes, *, at_hour: float, hours: float, per_hour: floa
     return [(total + more, negative + more) if begin <= i < end else (total, negative) for i, ((total, negative), more) in enumerate(zip(minutes, extra, strict=True))]
 
 
-def filled(minutes: Minutes, *, rules: Rules | None = None, subject: str = COMPANY) -> Detector:
+def filled(minutes: Minutes, *, rules: Rules | None = None, subject: str = COMPANY, clear: Sequence[int] | None = None) -> Detector:
     """A detector that holds these minutes from Monday on."""
     detector = Detector(rules or STUDIED)
-    put(detector, minutes, subject=subject)
+    put(detector, minutes, subject=subject, clear=clear)
     return detector
 
 

@@ -65,7 +65,8 @@ def test_windows_are_sums_of_the_panes_before_each_boundary() -> None:
 
 def test_windows_narrower_than_a_pane_fall_together() -> None:
     assert [(view.panes, view.width_s) for view in lenses(RULES, pane_s=86400)] == [(1, 86400)]
-    assert [view.panes for view in lenses(RULES, pane_s=420)] == [3, 5, 9, 18, 26]
+    assert [view.panes for view in lenses(RULES, pane_s=420)] == [1, 3, 5, 9, 18, 26]
+    assert [view.min_negative for view in lenses(RULES, pane_s=60)] == [10, *[RULES.min_negative] * 5]
 
 
 def test_broad_evidence_keeps_its_score() -> None:
