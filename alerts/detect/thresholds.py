@@ -27,8 +27,8 @@ MOST_THETA = {Scan.SHARE: 8.0, Scan.DAY: 6.0, Scan.COUNT: 100.0}
 """Bounds of the thresholds: a chance in a thousand is no news, but of days there are few."""
 PRIOR_WEEKS = 30.0
 """Subject-weeks that what is assumed beforehand is worth in the pooled law."""
-PRIOR = {Scan.SHARE: (3.5, 0.79, 0.21), Scan.DAY: (0.12, 0.04, 0.02)}
-"""Blocks a subject-week whose highest score is assumed in [LOW, MIDDLE), [MIDDLE, HIGH) and above. Measured: docs/experiments/006-budgets.md."""
+PRIOR = {Scan.SHARE: (5.6, 1.5, 0.39), Scan.DAY: (0.12, 0.04, 0.02)}
+"""Blocks a subject-week whose highest score is assumed in [LOW, MIDDLE), [MIDDLE, HIGH) and above. Measured: docs/experiments/008-clear-negatives.md, of days 006-budgets.md."""
 REACH = {Scan.SHARE: 1.3, Scan.DAY: 1.5}
 """Blocks that one alert reaches into, on average. Measured: docs/experiments/006-budgets.md."""
 LEAST_SCALE, MOST_SCALE = 0.25, 0.9
@@ -74,7 +74,7 @@ def pooled_threshold(heights: Heights, *, scan: Scan, budget: float) -> float:
     is not passed, give both: with x = exp(-(HIGH - MIDDLE) / b) the ratio of their logarithms is (1 + x) / x.
 
     >>> round(pooled_threshold(Heights(), scan=Scan.SHARE, budget=0.25), 2)
-    3.53
+    3.94
     """
     per_week = WEEK_S / block_s(scan)
     low, middle, high = (found + PRIOR_WEEKS * prior for found, prior in zip(heights[1:], PRIOR[scan], strict=True))
