@@ -43,9 +43,9 @@ class Tweet(NamedTuple):
 
 
 def tweets(archive: Path) -> Iterator[Tweet]:
-    """Every tweet of the archive, file by file."""
+    """Every tweet of the archive, in its order: going back in it means unpacking it again."""
     with tarfile.open(archive) as tar:
-        for member in sorted(tar.getmembers(), key=lambda member: member.name):
+        for member in tar:
             file = tar.extractfile(member) if member.isfile() else None
             for line in file or ():
                 row = json.loads(line)
