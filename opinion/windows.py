@@ -80,17 +80,20 @@ class Breadth(Struct, frozen=True):
     authors: int = 0
     authored: int = 0  # negative tellings of authors within the window, exactly; 0 is unknown
     tellings: int = 0  # negative tellings of those quarter hours, exactly; 0 where nothing beyond the window was counted
+    posts: int = 0  # of those the tellings of authors
 
     def among(self, negative: int, *, width_s: int) -> Breadth:
         """The same of a window with so many negative tellings: sketches hold whole quarter hours, a window may hold less.
 
-        Of a window narrower than one, as many are told as there are at least: each telling outside it may be of a story of its own.
+        Of a window narrower than one, as many stories and authors as there are at least: each telling outside it may be of a story, each post of an author of its own.
 
         >>> Breadth(stories=5, tellings=14).among(10, width_s=300).stories, Breadth(stories=5, tellings=14).among(10, width_s=900).stories
         (1, 5)
         """
-        outside = max(0, self.tellings - negative) if width_s < QUARTER_S else 0
-        stories, publishers, authors = (min(count, negative, max(1, count - outside)) for count in (self.stories, self.publishers, self.authors))
+        stories, publishers, authors = (min(count, negative) for count in (self.stories, self.publishers, self.authors))
+        if width_s < QUARTER_S:
+            stories = min(stories, max(1, self.stories - max(0, self.tellings - negative)))
+            authors = min(authors, max(1, self.authors - max(0, self.posts - self.authored)))
         return Breadth(stories, publishers, authors, self.authored)
 
 
@@ -265,8 +268,9 @@ class WindowStore:
         except RedisError as error:
             raise StoreUnavailable(f"Redis did not give the breadth of {subject}: {error}") from error
         panes = await self.panes(subject, since=start_at, until=end_at)
-        posts = [pane.kinds[PaneKind.SOCIAL].negative for pane in panes if start_at <= pane.start_at < end_at and PaneKind.SOCIAL in pane.kinds]
-        return Breadth(stories, publishers, authors, sum(posts), sum(pane.counts.negative for pane in panes))
+        posts = {pane.start_at: pane.kinds[PaneKind.SOCIAL].negative for pane in panes if PaneKind.SOCIAL in pane.kinds}
+        authored = sum(count for at, count in posts.items() if start_at <= at < end_at)
+        return Breadth(stories, publishers, authors, authored, sum(pane.counts.negative for pane in panes), sum(posts.values()))
 
     async def evidence(self, subject: str, *, start_at: datetime, end_at: datetime) -> list[AlertEvidence]:
         """The negative documents of [start_at, end_at), oldest first, with how many copies each story has by now."""

@@ -231,7 +231,8 @@ class _Told:
     tellings: dict[tuple[int, str, str], tuple[int, str, bool, bool, bool]] = field(
         default_factory=dict
     )  # (day, story, publisher) -> (event_ms, document, negative, clear, social)
-    posts: list[int] = field(default_factory=list)  # event_s of negative tellings of authors, sorted at the end
+    told: list[int] = field(default_factory=list)  # event_s of negative tellings, sorted at the end
+    posts: list[int] = field(default_factory=list)  # of those of authors
     negatives: list[tuple[int, str, str, str, bool, bool]] = field(default_factory=list)  # (event_s, story, publisher, author, social, clear), sorted at the end
 
     def take(self, scored: ScoredDocument) -> None:
@@ -250,6 +251,7 @@ class _Told:
     def track(self) -> Track:
         """The panes that hold a telling."""
         self.negatives.sort()
+        self.told = sorted(event_ms // 1000 for event_ms, _, negative, *_ in self.tellings.values() if negative)
         self.posts = sorted(event_ms // 1000 for event_ms, _, negative, _, social in self.tellings.values() if negative and social)
         told = np.array([[event_ms // 1000 // PANE_S * PANE_S, negative, clear] for event_ms, _, negative, clear, _ in self.tellings.values()], np.int64)
         starts, where, total = np.unique(told[:, 0], return_inverse=True, return_counts=True)
@@ -258,11 +260,13 @@ class _Told:
 
     def breadth(self, start_s: int, end_s: int) -> Breadth:
         """Distinct ones, from the beginning of the quarter hour, as the alerter's sketches have it."""
-        begin = bisect_left(self.negatives, (start_s // QUARTER_S * QUARTER_S,))
-        found = self.negatives[begin : bisect_left(self.negatives, (end_s,))]
+        quarter_s = start_s // QUARTER_S * QUARTER_S
+        found = self.negatives[bisect_left(self.negatives, (quarter_s,)) : bisect_left(self.negatives, (end_s,))]
         stories, publishers, authors = ({row[column] for row in found} for column in (1, 2, 3))
-        authored = bisect_left(self.posts, end_s) - bisect_left(self.posts, start_s)
-        return Breadth(len(stories), len(publishers), len(authors - {""}), authored, len({row[1:3] for row in found}))
+        end = bisect_left(self.posts, end_s)
+        authored, posts = (end - bisect_left(self.posts, begin_s) for begin_s in (start_s, quarter_s))
+        tellings = bisect_left(self.told, end_s) - bisect_left(self.told, quarter_s)
+        return Breadth(len(stories), len(publishers), len(authors - {""}), authored, tellings, posts)
 
     def tellings_of(self, start_s: int, end_s: int) -> frozenset[tuple[str, str]]:
         """Those of exactly this time."""
@@ -277,7 +281,8 @@ class _Told:
         """Without the documents: these are counted already."""
         told = [(at_s, name, name, name if manner.authored else "", manner.social, manner.clear) for at_s, name, manner in texts]
         posts = [text.at_s for text in texts if text.manner.social]
-        return _Told(posts=sorted([*self.posts, *posts]), negatives=sorted([*self.negatives, *told]))
+        every = sorted([*self.told, *(text.at_s for text in texts)])
+        return _Told(told=every, posts=sorted([*self.posts, *posts]), negatives=sorted([*self.negatives, *told]))
 
 
 class _ToldTracks:

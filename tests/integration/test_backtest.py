@@ -48,7 +48,7 @@ async def test_a_backtest_counts_documents_as_the_windows_do(redis: Redis, names
     made = documents(seed)
     store = WindowStore(redis, names)
     await store.apply("t-0", [Applied(offset, item) for offset, item in enumerate(made)])
-    panes = [(int(pane.start_at.timestamp()), pane.counts.total, pane.counts.negative) for pane in await store.panes(SUBJECT) if pane.counts.total]
+    panes = [(int(pane.start_at.timestamp()), pane.counts.total, pane.counts.negative, pane.counts.clear) for pane in await store.panes(SUBJECT) if pane.counts.total]
     track = read_recording([encode(item) for item in made]).tracks[SUBJECT]
     assert list(zip(track.starts_s.tolist(), *track.counts.tolist(), strict=True)) == panes
     first_s, end_s = track.first_s // 900 * 900, track.end_s // 900 * 900

@@ -114,6 +114,14 @@ def test_one_story_never_fires_however_often_it_is_told(times: int, publishers: 
 
 
 @settings(max_examples=20, deadline=None)
+@given(st.integers(20, 200), st.integers(1, 60), st.integers(0, 3))
+def test_one_author_never_fires_however_fast_they_post(times: int, seconds_apart: int, usual_negatives: int) -> None:
+    calm = [scored(90 * n, sentiment=NEGATIVE if n % 10 < usual_negatives else NEUTRAL, kind="social", author_hash=f"a{n}") for n in range(800)]
+    storm = [scored(50_000 + n * seconds_apart, kind="social", publisher="x.example", author_hash="one") for n in range(times)]
+    assert run_backtest([encode(item) for item in [*calm, *storm]], rules=Rules()).rows == []
+
+
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(2, 10), st.integers(1, 12), st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]))
 def test_more_volume_at_the_usual_share_never_fires(per_minute: int, factor: int, hours: int, share: float) -> None:
     def minute(texts: int) -> tuple[int, int]:
