@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
 from opinion.errors import ConfigError
 from opinion.metrics import exposition
+from opinion.serving import TcpServer
 
 log = structlog.get_logger()
 READ_TIMEOUT_S = 5.0
@@ -27,7 +28,7 @@ class MetricsServer:
         self._host = host
         self._port = port
         self._healthy = healthy
-        self._server: asyncio.Server | None = None
+        self._server = TcpServer(self._serve)
 
     async def start(self) -> int:
         """Listen; returns the port, which the system chose where 0 was asked for.
@@ -36,18 +37,15 @@ class MetricsServer:
             ConfigError: the port is taken.
         """
         try:
-            self._server = await asyncio.start_server(self._serve, self._host, self._port)
+            ports = await self._server.start(self._host, self._port)
         except OSError as error:
             msg = f"cannot listen on {self._host}:{self._port} for metrics: {error.strerror}"
             raise ConfigError(msg) from error
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return next(iter(ports.values()))
 
     async def stop(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        """Stop listening, and close what is open."""
+        await self._server.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -61,8 +59,6 @@ class MetricsServer:
             await writer.drain()
         except (OSError, TimeoutError, ValueError):
             log.debug("metrics request broken off")
-        finally:
-            writer.close()
 
     def _answer(self, request: list[str]) -> tuple[str, str, bytes]:
         path = request[1].split("?")[0] if len(request) > 1 else ""

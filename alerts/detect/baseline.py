@@ -93,11 +93,13 @@ def usual_of(series: PaneSeries, quarters: Ints, *, pool: CountGrid, rules: Rule
     return _chained(slow[:, where], recent, rules=rules)
 
 
-def long_usual_of(series: Sequence[PaneSeries], hours: Ints, *, pool: CountGrid, rules: Rules) -> Usual:
+def long_usual_of(series: Sequence[PaneSeries], hours: Ints, *, pool: CountGrid, rules: Rules, clear_since: int | None = None) -> Usual:
     """What is usual of many subjects by the long memory alone, as known before each of the rising `hours`: (subjects, hours) each."""
-    prior = _prior(pool, hours, rules=rules, since=None)
+    prior = _prior(pool, hours, rules=rules, since=clear_since)
     found = (
-        np.stack([_slow(one.hours, hours, prior=prior, since=None, rules=rules) for one in series], axis=1) if len(hours) > 1 else _slow_at(series, hours, prior=prior, rules=rules)
+        np.stack([_slow(one.hours, hours, prior=prior, since=clear_since, rules=rules) for one in series], axis=1)
+        if len(hours) > 1
+        else _slow_at(series, hours, prior=prior, since=clear_since, rules=rules)
     )
     share, texts, clear, clear_doubt = found[0], found[3], found[4], found[5]
     return Usual(share, share, 1 / (rules.prior_weight + texts), texts, clear, clear_doubt)
@@ -109,9 +111,10 @@ def _prior(pool: CountGrid, hours: Ints, *, rules: Rules, since: int | None) -> 
     return np.stack([share, np.full(len(hours), rules.prior_clear) if since is None else pooled_clear(pool, hours, rules=rules, since=since)])
 
 
-def _slow_at(series: Sequence[PaneSeries], hours: Ints, *, prior: Floats, rules: Rules) -> Floats:
+def _slow_at(series: Sequence[PaneSeries], hours: Ints, *, prior: Floats, since: int | None, rules: Rules) -> Floats:
     history = np.concatenate([_history(one.hours, hours, length=rules.history_h) for one in series], axis=1)
-    return _slow_block(history, known=None, prior=np.tile(prior, len(series)), rules=rules)[:, :, np.newaxis]
+    known = None if since is None else np.tile(_known(hours, length=rules.history_h, since=since), (len(series), 1))
+    return _slow_block(history, known=known, prior=np.tile(prior, len(series)), rules=rules)[:, :, np.newaxis]
 
 
 def _chained(slow: Floats, recent: Ints, *, rules: Rules) -> Usual:

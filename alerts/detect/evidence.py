@@ -41,7 +41,7 @@ def score_of(negative: int, spike: Spike, rules: Rules, *, lift: Lift = _NONE) -
     usual, dispersion = np.array([[spike.expected_negative * lift.negative]]), np.array([spike.dispersion])
     if spike.lane == Lane.COUNT:
         return float(count_scores(np.array([[negative]]), usual=usual, dispersion=dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)[0, 0])
-    dropped, rho = spike.negative - negative, np.array([[rules.rho_of(spike.width_s)]])
+    dropped, rho = spike.negative - negative, np.array([[rules.day_rho if spike.scan == Scan.DAY else rules.rho_of(spike.width_s)]])
     sums = Sums(*(np.array([[count]]) for count in (spike.total - dropped, negative, max(0, spike.clear - dropped))))
     share = min(0.999, spike.baseline_ratio * lift.negative)
     best = score_range(sums, usual=np.array([[share]]), rho=rho, rules=rules)

@@ -64,13 +64,16 @@ class ShareScan:
         running = np.cumsum(np.stack([one.hours.slice(first - DAY_H, last) for one in series], axis=1), axis=2)
         ends = np.concatenate([np.zeros((ROWS, len(series), 1), np.int64), running], axis=2)[:, :, np.concatenate([hours - first + DAY_H, hours - first])]
         counts = (ends[:, :, : len(hours)] - ends[:, :, len(hours) :]).reshape(ROWS, 1, -1)
-        usual = Usual(*(column.reshape(1, -1) for column in long_usual_of(series, hours - DAY_H, pool=self._panes.pool, rules=self._rules)))
+        known = long_usual_of(series, hours - DAY_H, pool=self._panes.pool, rules=self._rules, clear_since=self._panes.clear_since)
+        usual = Usual(*(column.reshape(1, -1) for column in known))
         at_s = np.tile(hours * HOUR_S, len(series))
         sums = Sums(*counts)
-        score = score_range(sums, usual=usual.share, rho=rules.day_rho * np.tile(self._days.factors(hours, rules=self._rules), len(series)) + usual.doubt, rules=rules)
+        rho = rules.day_rho * np.tile(self._days.factors(hours, rules=self._rules), len(series)) + usual.doubt
+        score = np.maximum(score_range(sums, usual=usual.share, rho=rho, rules=rules), clear_scores(sums, usual, rho=rho, rules=rules))
         score[usual.texts < rules.prior_weight] = 0.0  # of whom little was known a day ago, no day stands out
         zeros = np.zeros(len(at_s))
-        return Look(Scan.DAY, (DAY_H * HOUR_S,), at_s, sums, usual.share * sums.total, np.zeros(score.shape), score, zeros, zeros, usual.texts[0])
+        expected = usual.share * sums.total
+        return Look(Scan.DAY, (DAY_H * HOUR_S,), at_s, sums, expected, expected * usual.clear, score, zeros, zeros, usual.texts[0])
 
     def usual(self, subject: str, quarters: Ints) -> Usual:
         """What is usual of a subject at rising quarter hours."""

@@ -270,7 +270,7 @@ def _spikes_of(subject: str, look: Look, i: int, *, theta: float, new: bool) -> 
     for row in np.nonzero(look.score[:, i] >= theta)[0].tolist() or [int(look.score[:, i].argmax())]:
         total, negative = int(look.sums.total[row, i]), int(look.sums.negative[row, i])
         expected, score = float(look.expected[row, i]), float(look.score[row, i])
-        clear, expected_clear = (int(look.sums.clear[row, i]), float(look.expected_clear[row, i])) if look.scan == Scan.SHARE else (0, 0.0)
+        clear, expected_clear = (int(look.sums.clear[row, i]), float(look.expected_clear[row, i])) if look.scan != Scan.COUNT else (0, 0.0)
         usual = expected / max(total, 1)
         yield Spike(
             subject=subject,

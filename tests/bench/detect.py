@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alerts.detect.rules import Budgets, Rules
-from alerts.detector import Detector
+from alerts.detect.rules import HOUR_S, Budgets, Rules
+from alerts.detect.series import CLEAR, ROWS
+from alerts.detect.series import NEGATIVE as NEGATIVE_ROW
+from alerts.detector import Detector, DetectorState
 from alerts.lifecycle import Transition
 from opinion.codec import encode
 from opinion.records import AlertStatus, Scan
 from tests.bench.report import commit, machine, say
-from tests.bench.stocknet import Background, background, distinct
+from tests.bench.stocknet import Background, background, distinct, shown
 from tests.bench.streams import DAY, SURGE_MIN, Stream, alike, always_negative, even_surges, ideal, oracle_delays, resampled, simulated, with_bad_days, with_bias
 from tests.support.records import NEGATIVE, NEUTRAL, scored
 from yuqing.backtest import run_backtest
@@ -38,6 +40,10 @@ RATES = (1, 4, 16, 64)
 STRENGTHS = (2, 3, 5, 10)
 THETAS = (3.0, 3.4, 3.8, 4.2, 4.6, 5.0)
 LAST = float("inf")
+PAST_DAYS = 30
+"""Days that the subjects of the timed look have been heard of: more than any scan remembers."""
+LOOKED_MIN = 241
+"""Minutes that are looked at before that look."""
 SHARE_ALONE = Rules(false_alarms=Budgets(day=0, count=0))
 
 
@@ -192,13 +198,21 @@ def shapes_of(random: np.random.Generator, halves: Halves) -> Iterator[tuple[str
         streams = [always_negative(random, one, negatives_per_hour=rate, k=k) for one in halves.unseen]
         yield f"share_75_{rate}_k{k}", {lane: cell_of(delays(streams, rules)) for lane, rules in (("share", SHARE_ALONE), ("both", Rules()))}
     for rate in (4, 16, 64):
-        streams = [with_bad_days(random, resampled(random, one, negatives_per_hour=rate), factor=1.5) for one in halves.unseen]
-        yield f"bad_day_{rate}", {name: cell_of(delays(streams, rules, within_min=DAY)) for name, rules in (("hours", SHARE_ALONE), ("all", Rules()))}
+        steady = [ideal(random, negatives_per_hour=rate, weeks=52) for _ in range(4)]
+        for name, bad in bad_days(random, [resampled(random, one, negatives_per_hour=rate) for one in halves.unseen], steady).items():
+            yield f"bad_day_{name}_{rate}", {lanes: cell_of(delays(bad, rules, within_min=DAY)) for lanes, rules in (("hours", SHARE_ALONE), ("all", Rules()))}
     for rate in (4, 16):
         waits = delays([resampled(random, one, negatives_per_hour=rate, k=5, again_min=DAY) for one in halves.unseen], Rules())
         yield f"again_after_24h_{rate}", {"first": cell_of(waits[::2]), "second": cell_of(waits[1::2])}
     for part in (0.05, 0.1, 0.2):
         yield f"bias_{part}", biased(random, halves, part=part)
+
+
+def bad_days(random: np.random.Generator, usual: Sequence[Stream], steady: Sequence[Stream]) -> dict[str, list[Stream]]:
+    """Days at 1.5 times the usual share of negatives: of texts that people would call negative, of texts as doubtful as the usual ones, and on streams that never change."""
+    clear = shown().clear / shown().negative
+    kinds = (("told", usual, clear), ("doubtful", usual, None), ("steady", steady, None))
+    return {name: [with_bad_days(random, stream, factor=1.5, clear=part) for stream in streams] for name, streams, part in kinds}
 
 
 def biased(random: np.random.Generator, halves: Halves, *, part: float) -> dict[str, float]:
@@ -212,14 +226,10 @@ def biased(random: np.random.Generator, halves: Halves, *, part: float) -> dict[
 
 
 def tick_s(subjects: int) -> dict[str, float]:
-    """Seconds of one live look at many busy subjects: in the middle of an hour, and when every baseline is due."""
-    random = np.random.default_rng(5)
-    detector = Detector(Rules())
-    minutes = 9 * DAY
-    streams = [simulated(random, negatives_per_hour=4, weeks=2).counts[:, :minutes] for _ in range(20)]
-    for number in range(subjects):
-        detector.load(f"entity:SIM:{number}", int(START.timestamp()) + PANE_S * np.arange(minutes), streams[number % 20])
-    for minute in range(minutes - 241, minutes - 60, 15):  # a detector that has been at work for a while
+    """Seconds of one live look at many busy subjects, all scans: in the middle of an hour, and when every baseline is due."""
+    minutes = PAST_DAYS * DAY
+    detector = restarted(subjects, minutes=minutes)
+    for minute in range(minutes - LOOKED_MIN + 15, minutes - 60, 15):  # a detector that has been at work for a while
         detector.decide(detector.spikes(START + timedelta(minutes=minute)))
     found = {}
     for name, minute in (("new_hour", minutes - 60), ("within_hour", minutes - 50)):
@@ -228,6 +238,25 @@ def tick_s(subjects: int) -> dict[str, float]:
         detector.decide(detector.spikes(START + timedelta(minutes=minute, seconds=30), partial=True))
         found[name] = round(time.perf_counter() - begun, 4)
     return found
+
+
+def restarted(subjects: int, *, minutes: int) -> Detector:
+    """A detector as after a restart: so many subjects with the panes that it asks for and the hours before them."""
+    random = np.random.default_rng(5)
+    detector = Detector(Rules())
+    detector.restore(DetectorState(evaluated_s=int(START.timestamp()) + 60 * (minutes - LOOKED_MIN)))
+    needed = detector.panes_needed_since
+    first = 0 if needed is None else int((needed - START).total_seconds()) // 60
+    streams = [simulated(random, negatives_per_hour=4, weeks=-(-PAST_DAYS // 7)).counts[:, :minutes] for _ in range(20)]
+    for stream in streams:
+        stream[CLEAR] = random.binomial(stream[NEGATIVE_ROW], 0.3)
+    hours = [dict(enumerate(map(tuple, stream[:, :first].reshape(ROWS, -1, 60).sum(axis=2).T.tolist()), int(START.timestamp()) // HOUR_S)) for stream in streams]
+    starts_s = int(START.timestamp()) + PANE_S * np.arange(first, minutes)
+    for number in range(subjects):
+        subject, like = f"entity:SIM:{number}", number % len(streams)
+        detector.load(subject, starts_s, streams[like][:, first:])
+        detector.put_hours(subject, hours[like])
+    return detector
 
 
 def main() -> None:

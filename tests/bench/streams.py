@@ -100,15 +100,18 @@ def always_negative(random: np.random.Generator, background: Background, *, nega
     return planted(random, total, random.binomial(total, share), rate=rate, share=share, clear=background.clear, k=k, seen=shown())
 
 
-def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float) -> Stream:
-    """The stream with days, two weeks apart, on which the share of negatives is `factor` times the usual; where they begin as its onsets."""
+def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float, clear: float | None = None) -> Stream:
+    """The stream with days, two weeks apart, on which the share of negatives is `factor` times the usual; where they begin as its onsets.
+
+    Of the further negatives a part `clear` is so clearly; None: as many as of the usual ones.
+    """
     counts = stream.counts.copy()
     onsets = list(range((FIRST_SURGE_DAY + 7) * DAY, counts.shape[1] - 3 * DAY, 14 * DAY))
     for onset in onsets:
         day = slice(onset, onset + DAY)
         more = np.minimum(1.0, (factor - 1) * stream.share[day] / np.maximum(1e-9, 1 - stream.share[day]))
         further = random.binomial(counts[TOTAL, day] - counts[NEGATIVE, day], more)
-        counts[NEGATIVE:, day] += np.stack([further, random.binomial(further, stream.clear[day])])
+        counts[NEGATIVE:, day] += np.stack([further, random.binomial(further, stream.clear[day] if clear is None else clear)])
     return stream._replace(counts=counts, onsets=onsets)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import ssl
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+from opinion.serving import TcpServer
 from tests.support.feed_server import FeedServer, Reply, Request, reply
 
 Stage = Literal["well", "ill", "healed"]
@@ -94,10 +94,9 @@ class SecureSite:
     """The same answers by TLS, on a host of its own."""
 
     def __init__(self, site: FaultSite, *, host: str, certificate: Path) -> None:
-        self._site = site
         self._host = host
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._server: asyncio.Server | None = None
+        self._server = TcpServer(site.serve)
         self._port = 0
         self.show(certificate)
 
@@ -110,13 +109,11 @@ class SecureSite:
         self._context.load_cert_chain(certificate)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._site.serve, self._host, 0, ssl=self._context)
-        self._port = self._server.sockets[0].getsockname()[1]
+        (self._port,) = (await self._server.start(self._host, ssl=self._context)).values()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self._server.stop()
 
 
 def certificate(path: Path, *hosts: str) -> Path:

@@ -6,9 +6,12 @@ import asyncio
 import socket
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+from opinion.serving import TcpServer
 
 PACE_S = 0.01
 """Seconds between two pieces of a reply that trickles."""
@@ -57,9 +60,7 @@ class FeedServer:
         self.in_flight = 0
         self.most_in_flight = 0
         self.crowd = 0  # where not 0: an answer waits a while if fewer are in flight
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._served: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._server = TcpServer(self.serve)
         self.port = 0
         self.ports: dict[str, int] = {}
 
@@ -69,33 +70,17 @@ class FeedServer:
         return f"http://{self._hosts[0]}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self.serve, self._hosts, 0)
-        self.ports = dict(found.getsockname()[:2] for found in self._server.sockets)
+        self.ports = await self._server.start(self._hosts)
         self.port = self.ports[self._hosts[0]]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*self._served)
-        await self._server.wait_closed()
+        await self._server.stop()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._served.add(task)
-        self._writers.add(writer)
-        try:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):  # the client has gone
             await self._answer(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone
-        finally:
-            self._writers.discard(writer)
-            self._served.discard(task)
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.readexactly(1) == b"\x16":  # a TLS handshake

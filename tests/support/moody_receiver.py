@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from opinion.clock import monotonic_s
+from opinion.serving import TcpServer
 
 MOODS = {
     "fine": (200, ""),
@@ -51,21 +52,15 @@ class MoodyReceiver:
         self._webhook = Webhook(key)
         self._seed, self._share, self._moods = seed, share, moods
         self._tries: dict[str, int] = defaultdict(int)
-        self._server: asyncio.Server | None = None
-        self._closing = asyncio.Event()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._server = TcpServer(self._serve)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
+        (port,) = (await self._server.start("127.0.0.1")).values()
+        self.url = f"http://127.0.0.1:{port}/hook"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
-        self._closing.set()
-        if self._serving:
-            await asyncio.wait(self._serving, timeout=HANGS_S)
+        await self._server.stop()
 
     def _mood(self, message_id: str) -> str:
         self._tries[message_id] += 1
@@ -75,10 +70,6 @@ class MoodyReceiver:
         return chance.choice(self._moods)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
         try:
             while await reader.readline():
                 headers: dict[str, str] = {}
@@ -89,7 +80,7 @@ class MoodyReceiver:
                 mood = self._mood(headers["webhook-id"])
                 self._note(headers, body, accepted=mood == "fine")
                 if mood == "hanging":
-                    await asyncio.wait({asyncio.ensure_future(self._closing.wait())}, timeout=HANGS_S)
+                    await asyncio.sleep(HANGS_S)
                 if mood in {"hanging", "deaf"}:
                     return
                 status, extra = MOODS[mood]
@@ -97,8 +88,6 @@ class MoodyReceiver:
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the sender was killed
-        finally:
-            writer.close()
 
     def _note(self, headers: dict[str, str], body: bytes, *, accepted: bool) -> None:
         try:

@@ -7,31 +7,26 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from opinion.serving import TcpServer
+
 
 class Proxy:
     """Between clients and a server at `address` (scheme://host:port/path)."""
 
     def __init__(self, address: str) -> None:
         self._behind = urlsplit(address)
-        self._server: asyncio.Server | None = None
-        self._served: set[asyncio.Task[None]] = set()
+        self._server = TcpServer(self._serve)
         self.mute_at: bytes | None = None  # the first message with these bytes, and all after it, stay here
         self.muted = asyncio.Event()
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        (port,) = (await self._server.start("127.0.0.1")).values()
         self.url = self._behind._replace(netloc=f"127.0.0.1:{port}").geturl()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._served:
-            task.cancel()
-        await asyncio.gather(*self._served, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._server.stop()
 
     def mute(self, at: bytes) -> None:
         """From the next message with these bytes on, nothing reaches the server."""
@@ -44,10 +39,6 @@ class Proxy:
         self.muted.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._served.add(task)
-        task.add_done_callback(self._served.discard)
         behind, before = await asyncio.open_connection(self._behind.hostname, self._behind.port)
         back = asyncio.create_task(self._pass(behind, writer))
         try:
@@ -58,7 +49,6 @@ class Proxy:
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
             before.close()
-            writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, listen: bool = False) -> None:
         while data := await reader.read(1 << 16):

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from opinion.serving import TcpServer
+
 TLS = b"\x16"
 """How a handshake begins."""
 
@@ -67,17 +69,16 @@ class Receiver:
         self._tls = tls
         self.received: list[Received] = []
         self.arrived = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._server = TcpServer(self._serve)
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook/secret-path?token=hush"
+        (port,) = (await self._server.start("127.0.0.1", ssl=self._tls)).values()
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}/hook/secret-path?token=hush"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self._server.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -102,8 +103,6 @@ class Receiver:
             )
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the sender has given up
-        finally:
-            writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, whole: bytes, drip_s: float | None) -> None:
         self.taken_bytes, step = 0, 1 if drip_s else 65_536

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from opinion.tasks import end
+from opinion.serving import TcpServer
 
 TLS = Path(__file__).parents[1] / "data" / "tls"
 """A certificate for 127.0.0.1 that is its own authority, valid for a hundred years."""
@@ -58,23 +58,17 @@ class MailServer:
     letters: list[Letter] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     port: int = 0
-    _server: asyncio.Server | None = None
-    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+    _server: TcpServer = field(init=False)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**23, ssl=server_tls() if self.security == "tls" else None)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = TcpServer(self._serve)
+        (self.port,) = (await self._server.start("127.0.0.1", limit=2**23, ssl=server_tls() if self.security == "tls" else None)).values()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._server is not None
-        self._server.close()
-        await end(*self._serving)
+        await self._server.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
         try:
             writer.write((self.answers.get("CONNECT", "220 mail.test ready") + "\r\n").encode())
             if self.hang:
@@ -84,7 +78,6 @@ class MailServer:
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             pass  # a client may leave at any time, and the server may end
         finally:
-            self._serving.discard(task)
             writer.transport.abort()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from alerts.connections import FORGOTTEN_AFTER_S, Connections
 from opinion.errors import AddressRefused
+from opinion.serving import TcpServer
 
 
 class Host:
@@ -25,18 +26,18 @@ class Host:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 await writer.drain()
         self.open -= 1
-        writer.close()
 
 
 @pytest.fixture
 async def hosts() -> AsyncIterator[list[Host]]:
     found, servers = [Host(), Host()], []
     for host in found:
-        servers.append(await asyncio.start_server(host.serve, "127.0.0.1", 0))
-        host.url = f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}/"
+        servers.append(TcpServer(host.serve))
+        (port,) = (await servers[-1].start("127.0.0.1")).values()
+        host.url = f"http://127.0.0.1:{port}/"
     yield found
     for server in servers:
-        server.close()
+        await server.stop()
 
 
 async def closed(host: Host) -> None:

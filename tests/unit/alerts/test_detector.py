@@ -175,6 +175,19 @@ def test_slow_drifts_need_the_scan_of_days() -> None:
     assert [(item.spike.scan, item.spike.width_s) for item in told if item.status == "firing"] == [(Scan.DAY, 86400)]
 
 
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_a_day_of_clear_negatives_is_found_where_its_number_alone_is_not(told_apart: bool) -> None:
+    usual = quiet(hours=240, per_hour=20)
+    minutes = usual[: 9 * DAY] + quiet(hours=24, per_hour=20, share=0.26, seed=7)
+    clear = clear_of(minutes, part=0.08, surge_h=(9 * 24, 240), part_then=0.3)
+    detector = filled(minutes, rules=Rules(false_alarms=Budgets(share=0, count=0)), clear=clear if told_apart else None)
+    begun = [item.spike for item in look(detector, 10 * DAY, stories=500) if item.status == "firing"]
+    assert len(begun) == told_apart
+    if begun:
+        assert begun[0].clear > 2 * begun[0].expected_clear > 0
+        assert begun[0].led_by_clear
+
+
 def test_daily_panes_stay_one_alert_while_each_day_is_bad() -> None:
     days = np.arange(60)
     counts = np.stack([np.full(60, 200), np.where((days >= 50) & (days < 53), 150, 40)])

@@ -19,6 +19,7 @@ from alerts.channels.chat_text import MOST_BYTES, cut_bytes, escaped, inert
 from alerts.notify.groups import Notice
 from alerts.subscriptions import Subscription
 from opinion.errors import ConfigError, DeliveryBlocked, DeliveryError
+from opinion.serving import TcpServer
 from opinion.tasks import end
 from tests.support.channel_stands import chat_target, http_receiver, subscription
 from tests.support.notices import NOTICES, ended_alert, evidence, many_alerts, notice, whole_alert
@@ -253,11 +254,10 @@ async def test_a_receiver_that_drips_is_left_and_its_thread_is_free_again() -> N
                 await asyncio.sleep(0.05)
         except ConnectionError:
             left.release()
-        finally:
-            writer.close()
 
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    target = f"ntfy://127.0.0.1:{server.sockets[0].getsockname()[1]}/topic"
+    server = TcpServer(drip)
+    (port,) = (await server.start("127.0.0.1")).values()
+    target = f"ntfy://127.0.0.1:{port}/topic"
     tries = [asyncio.create_task(deliver(target, timeout_s=60)) for _ in range(chat.MOST_AT_ONCE)]
     async with asyncio.timeout(30), Receiver() as receiver:
         for _ in tries:
@@ -266,7 +266,7 @@ async def test_a_receiver_that_drips_is_left_and_its_thread_is_free_again() -> N
         for _ in tries:
             await left.acquire()
         assert await deliver(chat_target(receiver, "ntfy")) is None
-    server.close()
+    await server.stop()
 
 
 async def test_messages_wait_for_a_thread() -> None:

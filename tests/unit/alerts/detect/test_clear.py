@@ -14,6 +14,7 @@ from alerts.detect.discovery import Lift
 from alerts.detect.evidence import corroborated_score, score_of
 from alerts.detect.rules import Rules
 from alerts.detect.share import Sums, clear_scores, score_range, tail
+from opinion.records import Scan
 from tests.support.surges import spike
 
 RULES = Rules()
@@ -75,3 +76,13 @@ def test_a_window_is_led_by_clear_negatives_where_they_stand_out_more() -> None:
     assert spike(lift=2.0, clear=13, expected_clear=4.0).led_by_clear
     assert not spike(lift=2.0, clear=12, expected_clear=4.0).led_by_clear
     assert not spike(lift=2.0, clear=0, expected_clear=0.0).led_by_clear
+
+
+def test_a_day_with_a_negative_less_keeps_nearly_its_score() -> None:
+    total, negative, share = 480, 150, 0.2
+    score = float(score_range(Sums(*(np.array([[count]]) for count in (total, negative, 0))), usual=np.array([[share]]), rho=np.array([[RULES.day_rho]]), rules=RULES)[0, 0])
+    day = spike(
+        width_s=86_400, scan=Scan.DAY, total=total, negative=negative, baseline_ratio=share, expected_negative=share * total, expected_clear=0.0, clear=0, score=score, explained=1,
+        stories=200, publishers=50, authors=0,
+    )  # fmt: skip
+    assert 0.95 * score < corroborated_score(day, RULES) < score
