@@ -28,6 +28,7 @@ from opinion.clock import Clock, SystemClock
 from opinion.codec import encode
 from opinion.errors import StoreUnavailable
 from opinion.explaining import MOST_ASKED, Explanations, Question
+from opinion.garbage import keep_for_good
 from opinion.metrics import WATCHED_LANGUAGES, AlerterMetrics
 from opinion.names import Names
 from opinion.records import Alert, AlertEvidence, AlertLinks, AlertStatus, Spike
@@ -41,6 +42,8 @@ LATENESS = timedelta(minutes=15)
 EVIDENCE_CANDIDATES = 200
 EXPLAIN_WITHIN_S = 2.0
 """Longest wait for the words that decided: part of the delay of an alert."""
+MANY = 1000
+"""Subjects new at one look, after which what is held is kept for good."""
 
 _state = msgspec.json.Decoder(DetectorState)
 _health = msgspec.json.Decoder(SourceHealth)
@@ -215,6 +218,8 @@ class Tick:
             for subject, known_hours in hours.items():
                 self._detector.put_hours(subject, {hour: sums for hour, sums in known_hours.items() if hour * HOUR_S < needed.timestamp()})
         self._known.update(subjects)
+        if len(new) >= MANY:
+            keep_for_good()
 
     async def _with_breadth(self, spike: Spike, companies: Sequence[str]) -> Spike:
         """The spike with how many told it and, of a topic, how much of it is about each of the companies; only where it may fire."""

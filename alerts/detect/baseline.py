@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from alerts.detect.rules import QUARTERS, Rules
-from alerts.detect.series import CLEAR, NEGATIVE, TOTAL, CountGrid, Floats, Ints, PaneSeries
+from alerts.detect.series import CLEAR, NEGATIVE, TOTAL, CountGrid, Floats, Ints, PaneSeries, slices
 
 FARRINGTON_Z = 2.58
 """A cell is believed in full up to this many standard deviations above the usual (Farrington et al. 1996, as revised by Noufaily et al. 2013)."""
@@ -112,7 +112,7 @@ def _prior(pool: CountGrid, hours: Ints, *, rules: Rules, since: int | None) -> 
 
 
 def _slow_at(series: Sequence[PaneSeries], hours: Ints, *, prior: Floats, since: int | None, rules: Rules) -> Floats:
-    history = np.concatenate([_history(one.hours, hours, length=rules.history_h) for one in series], axis=1)
+    history = slices([one.hours for one in series], int(hours[0]) - rules.history_h, int(hours[0]))
     known = None if since is None else np.tile(_known(hours, length=rules.history_h, since=since), (len(series), 1))
     return _slow_block(history, known=known, prior=np.tile(prior, len(series)), rules=rules)[:, :, np.newaxis]
 
@@ -130,11 +130,11 @@ def usual_of_many(series: Sequence[PaneSeries], quarters: Ints, *, pool: CountGr
     """What `usual_of` says of many subjects at a few quarters: (subjects, quarters) each."""
     hours, where = np.unique(quarters // QUARTERS, return_inverse=True)
     prior = np.tile(_prior(pool, hours, rules=rules, since=clear_since), len(series))
-    history = np.concatenate([_history(one.hours, hours, length=rules.history_h) for one in series], axis=1)
+    history = _histories([one.hours for one in series], hours, length=rules.history_h)
     known = None if clear_since is None else np.tile(_known(hours, length=rules.history_h, since=clear_since), (len(series), 1))
     slow = _slow_block(history, known=known, prior=prior, rules=rules).reshape(-1, len(series), len(hours))[:, :, where]
     length = int(rules.recent_half_life_h * QUARTERS * RECENT_MEMORY)
-    recent_history = np.concatenate([_history(one.quarters, quarters, length=length) for one in series], axis=1)
+    recent_history = _histories([one.quarters for one in series], quarters, length=length)
     recent = _recent_block(recent_history, usual=slow[0].ravel(), rules=rules).reshape(2, len(series), len(quarters))
     return _chained(slow, recent, rules=rules)
 
@@ -197,6 +197,13 @@ def _history(grid: CountGrid, cells: Ints, *, length: int) -> Ints:
     if first == last:
         return counts[:, np.newaxis, :]
     return sliding_window_view(counts, length, axis=1)[:, cells - first]
+
+
+def _histories(grids: Sequence[CountGrid], cells: Ints, *, length: int) -> Ints:
+    """The same of many grids, those of one after those of another: (ROWS, grids * n, length)."""
+    first, last = int(cells[0]), int(cells[-1])
+    counts = slices(grids, first - length, last)
+    return counts if first == last else sliding_window_view(counts, length, axis=2)[:, :, cells - first].reshape(len(counts), -1, length)
 
 
 def _shrunk(sums: Floats, *, prior: Floats, weight: float) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ class CountGrid:
         """A copy of cells [first, last), shape (ROWS, last - first)."""
         begin, end = first // CHUNK, (last - 1) // CHUNK + 1
         if 0 < end - begin <= FEW_CHUNKS:
-            held = np.concatenate([self._chunks.get(key, _EMPTY) for key in range(begin, end)], axis=1)
+            held = np.concatenate(self.chunks(range(begin, end)), axis=1)
             return held[:, first - begin * CHUNK : last - begin * CHUNK]
         out = np.zeros((ROWS, max(0, last - first)), np.int64)
         keys = range(begin, end) if end - begin <= len(self._chunks) else sorted(key for key in self._chunks if begin <= key < end)
@@ -69,6 +69,11 @@ class CountGrid:
                 low, high = max(first, key * CHUNK), min(last, (key + 1) * CHUNK)
                 out[:, low - first : high - first] = chunk[:, low - key * CHUNK : high - key * CHUNK]
         return out
+
+    def chunks(self, keys: Iterable[int]) -> list[Ints]:
+        """The chunks of these numbers, each (ROWS, CHUNK), as they are held: not to be written to."""
+        get = self._chunks.get
+        return [get(key, _EMPTY) for key in keys]
 
     def total(self, cell: int) -> int:
         """The total of one cell."""
@@ -107,6 +112,16 @@ class CountGrid:
         if chunk is None:
             chunk = self._chunks[key] = np.zeros((ROWS, CHUNK), np.int64)
         return chunk
+
+
+def slices(grids: Sequence[CountGrid], first: int, last: int) -> Ints:
+    """Cells [first, last) of many grids, (ROWS, grids, last - first): what stacking `slice` of each would give, but all chunks are joined at once."""
+    begin, end = first // CHUNK, (last - 1) // CHUNK + 1
+    if end <= begin or not grids:
+        return np.zeros((ROWS, len(grids), max(0, last - first)), np.int64)
+    keys = range(begin, end)
+    held = np.concatenate([chunk for grid in grids for chunk in grid.chunks(keys)], axis=1).reshape(ROWS, len(grids), -1)
+    return held[:, :, first - begin * CHUNK : last - begin * CHUNK]
 
 
 class PaneSeries:

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from alerts.detect.counts import count_scores
 from alerts.detect.profile import AHEAD_H, MEMORY_H, RENEWED_H, Rates, expected, rates_of
 from alerts.detect.rules import HOUR_S, Rules
-from alerts.detect.series import NEGATIVE, Floats, Ints
+from alerts.detect.series import NEGATIVE, Floats, Ints, slices
 from alerts.detect.sessions import market_of, slots_of
 from alerts.detect.share import Lens, Sums, too_few
 from alerts.scans.look import Look
@@ -71,7 +71,7 @@ class CountScan:
         return _Known(np.stack(rate), np.array(dispersion), np.array(known_h))
 
     def _many(self, subjects: Sequence[str], hour: int) -> Rates:
-        history = np.stack([self._panes.series[subject].hours.slice(hour - MEMORY_H, hour)[NEGATIVE] for subject in subjects])
+        history = slices([self._panes.series[subject].hours for subject in subjects], hour - MEMORY_H, hour)[NEGATIVE]
         before, ahead = np.arange(hour - MEMORY_H, hour), np.arange(hour, hour + AHEAD_H)
         markets = [market_of(subject) for subject in subjects]
         slots = {market: (slots_of(before, market), slots_of(ahead, market)) for market in set(markets)}

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from alerts.detect.baseline import Usual, long_usual_of, usual_of, usual_of_many
 from alerts.detect.dispersion import LEAST_EXPECTED, Dispersion
 from alerts.detect.rules import HOUR_S, QUARTERS, Rules
-from alerts.detect.series import NEGATIVE, ROWS, Floats, Ints, PaneSeries
+from alerts.detect.series import NEGATIVE, ROWS, Floats, Ints, PaneSeries, slices
 from alerts.detect.share import Lens, Sums, clear_scores, score_range, too_few
 from alerts.scans.look import Look
 from alerts.scans.panes import Panes
@@ -61,7 +61,7 @@ class ShareScan:
         """The days up to the beginnings of the rising `hours`: of one subject, or of many subjects at one hour."""
         series = [self._panes.series[subject] for subject in subjects]
         first, last = int(hours[0]), int(hours[-1])
-        running = np.cumsum(np.stack([one.hours.slice(first - DAY_H, last) for one in series], axis=1), axis=2)
+        running = np.cumsum(slices([one.hours for one in series], first - DAY_H, last), axis=2)
         ends = np.concatenate([np.zeros((ROWS, len(series), 1), np.int64), running], axis=2)[:, :, np.concatenate([hours - first + DAY_H, hours - first])]
         counts = (ends[:, :, : len(hours)] - ends[:, :, len(hours) :]).reshape(ROWS, 1, -1)
         known = long_usual_of(series, hours - DAY_H, pool=self._panes.pool, rules=self._rules, clear_since=self._panes.clear_since)

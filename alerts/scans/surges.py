@@ -15,7 +15,7 @@ from alerts.detect.discovery import COMMON_LEAST, COMMON_S, is_common, least_sco
 from alerts.detect.evidence import score_of
 from alerts.detect.rulebook import RuleBook
 from alerts.detect.rules import HOUR_S, WIDEST_S, Rules
-from alerts.detect.series import Floats, Ints, PaneSeries
+from alerts.detect.series import Floats, Ints, PaneSeries, slices
 from alerts.detect.share import LEAST_P, Lens, Sums, lenses, window_sums
 from alerts.detect.thresholds import LOW, NOTED
 from alerts.scans.count import CountScan
@@ -131,7 +131,7 @@ class Surges:
         views = self._views(pane_s, rules)
         reach = views[-1].panes
         series = [self._panes.series[subject] for subject in subjects]
-        counts = np.stack([one.panes.slice(boundary - reach, boundary) for one in series], axis=1)
+        counts = slices([one.panes for one in series], boundary - reach, boundary)
         sums = Sums(*(np.stack([row[:, reach - view.panes :].sum(axis=1) for view in views]) for row in counts))
         seen = np.nonzero(sums.negative[-1] >= rules.min_negative)[0]
         if len(seen):

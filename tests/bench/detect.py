@@ -24,6 +24,7 @@ from alerts.detect.series import NEGATIVE as NEGATIVE_ROW
 from alerts.detector import Detector, DetectorState
 from alerts.lifecycle import Transition
 from opinion.codec import encode
+from opinion.garbage import keep_for_good
 from opinion.records import AlertStatus, Scan
 from tests.bench.report import commit, machine, say
 from tests.bench.stocknet import Background, background, distinct, shown
@@ -241,7 +242,7 @@ def tick_s(subjects: int) -> dict[str, float]:
 
 
 def restarted(subjects: int, *, minutes: int) -> Detector:
-    """A detector as after a restart: so many subjects with the panes that it asks for and the hours before them."""
+    """A detector as the alerter has it after a restart: so many subjects with the panes that it asks for and the hours before them."""
     random = np.random.default_rng(5)
     detector = Detector(Rules())
     detector.restore(DetectorState(evaluated_s=int(START.timestamp()) + 60 * (minutes - LOOKED_MIN)))
@@ -256,6 +257,7 @@ def restarted(subjects: int, *, minutes: int) -> Detector:
         subject, like = f"entity:SIM:{number}", number % len(streams)
         detector.load(subject, starts_s, streams[like][:, first:])
         detector.put_hours(subject, hours[like])
+    keep_for_good()
     return detector
 
 
