@@ -271,7 +271,7 @@ class Detector:
             for subject, series in self._panes.series.items():
                 self._trim(subject, series)
             hour = closed_s // HOUR_S - self._hours_kept()
-            self._panes.trim_pool(hour)
+            self._panes.trim_pool(hour, closed_s=closed_s)
             self._surges.share.forget(hour)
 
     def _trim(self, subject: str, series: PaneSeries) -> None:

@@ -1,6 +1,6 @@
 """The life of an alert, as a pure function of what the lane says.
 
-idle ──surge──▶ firing ──score grew, severity rose──▶ firing (updated) ──calm for an hour──▶ resolved ──re-arm──▶ idle
+idle ──surge──▶ firing ──score grew, severity rose──▶ firing (updated) ──calm for an hour──▶ resolved ──re-arm, or a worse surge──▶ idle
 """
 
 from __future__ import annotations
@@ -92,24 +92,26 @@ def severity_of(spike: Spike, rules: Rules, *, over: float, lasted: timedelta) -
     return Severity.WARNING
 
 
-def bucket_of(started_at: datetime, rules: Rules) -> int:
-    """The re-arm period that an alert's id is derived from.
+def bucket_of(started_at: datetime, rules: Rules, *, last: Episode | None) -> int:
+    """The number that an alert's id is derived from: the re-arm period that it begins in; where the subject's `last` alert began less than one before, the minute.
 
-    That of the end of the minute in which the alert began: a look at the open minute and one at the closed minute agree. Beginnings lie a
-    whole period apart, so two alerts of a subject never share one.
+    That of the end of the minute in which the alert began: a look at the open minute and one at the closed minute agree. Other beginnings lie a
+    whole period apart, and minutes are numbered far beyond periods, so two alerts of a subject never share one.
     """
     minute_end_s = -int(-started_at.timestamp() // PANE_S) * PANE_S
+    if last is not None and started_at < last.started_at + rules.rearm:
+        return minute_end_s
     return int(minute_end_s // rules.rearm.total_seconds())
 
 
 def _idle(last: Episode | None, spike: Spike | None, *, at: datetime, rules: Rules, alert_id: str | None) -> tuple[Episode | None, Transition | None]:
     last = None if last is None or _forgotten(last, at, rules) else last
-    if spike is None or spike.held or not is_armed(last, spike, rules) or (over := over_of(spike, rules)) < 0:
+    if spike is None or spike.held or (over := over_of(spike, rules)) < 0 or not is_armed(last, spike, rules, over=over):
         return last, None
     episode = Episode(
         subject=spike.subject,
         scan=spike.scan,
-        alert_id=alert_id or alert_id_of(spike.subject, spike.lane.value, bucket_of(at, rules)),
+        alert_id=alert_id or alert_id_of(spike.subject, spike.lane.value, bucket_of(at, rules, last=last)),
         sequence=1,
         severity=severity_of(spike, rules, over=over, lasted=timedelta()),
         started_at=at,
@@ -149,13 +151,17 @@ def _is_hot(spike: Spike, episode: Episode, rules: Rules) -> bool:
     return spike.surging and spike.scan != Scan.DAY
 
 
-def is_armed(last: Episode | None, spike: Spike, rules: Rules) -> bool:
-    """Whether the subject may start an alert. A day that held another alert is no news."""
+def is_armed(last: Episode | None, spike: Spike, rules: Rules, *, over: float) -> bool:
+    """Whether the subject may start an alert. A day that held another alert is no news.
+
+    Before the re-arm period is over, only what passes its threshold by so much more than the last alert did that this would have been told
+    again, had it still been on: a false alarm must not hide the crisis that comes two hours later.
+    """
     if last is None or last.ended_at is None:
         return True
     if spike.scan == Scan.DAY and spike.at < last.ended_at + DAY:
         return False
-    return spike.at >= last.started_at + rules.rearm
+    return spike.at >= last.started_at + rules.rearm or over >= last.told_over + rules.update_step
 
 
 def _forgotten(last: Episode, at: datetime, rules: Rules) -> bool:

@@ -58,16 +58,17 @@ def wait(pending: Pending | None, spike: Spike, *, last: Episode | None, rules: 
         return pending, None  # its window holds what the other saw: it tells the same once more
     if pending is not None and pending.lapsed_at is None:
         return msgspec.structs.replace(pending, hot_at=spike.at), None
-    alert_id = alert_id_of(spike.subject, spike.lane.value, bucket_of(spike.at, rules))
+    alert_id = alert_id_of(spike.subject, spike.lane.value, bucket_of(spike.at, rules, last=last))
     began = Pending(subject=spike.subject, alert_id=alert_id, began_at=spike.at, hot_at=spike.at, spike=spike)
     return began, _told(began, spike, at=spike.at, status=AlertStatus.PENDING, reason=reason)
 
 
 def waits_for(spike: Spike, *, last: Episode | None, rules: Rules) -> TransitionReason | None:
     """Why a window that passes begins no alert; None where it begins one, passes nothing, or its companies' alerts tell it already."""
-    if not spike.surging or not is_armed(last, spike, rules):
+    over = over_of(spike, rules)
+    if not spike.surging or not is_armed(last, spike, rules, over=over):
         return None
-    if over_of(spike, rules) >= 0:
+    if over >= 0:
         return TransitionReason.MAY_BE_CHANCE if spike.held else None
     unexplained = msgspec.structs.replace(spike, explained=0)
     return TransitionReason.FEW_VOICES if over_of(unexplained, rules) < 0 else None

@@ -20,9 +20,10 @@ class Monitor(faust.Monitor):
         self._records = {topic: metrics.records.labels(topic) for topic in topics}
 
     def on_message_in(self, tp: Any, offset: int, message: Any) -> None:
-        """Count a record."""
+        """Count a record, where it is of one of the topics: an error here would end the consumption without a word."""
         super().on_message_in(tp, offset, message)
-        self._records[tp.topic].inc()
+        if (records := self._records.get(tp.topic)) is not None:
+            records.inc()
 
     def on_commit_initiated(self, consumer: Any) -> Any:
         """Note when an acknowledgement began."""

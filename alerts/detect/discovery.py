@@ -10,20 +10,33 @@ COMMON_SHARE, COMMON_LEAST = 0.2, 10
 """Subjects that rise at once, as a part of those that are spoken of and in number, from which on it is a shift common to all."""
 COMMON_S = 86400
 """For so long after a common shift a surge must stand out from what all subjects do."""
-MOST_COMMON = 1.75
-"""A common shift explains at most so many times the usual share: no model's bias doubles it. How sure a model is may change by any factor."""
+MOST_COMMON = 0.25
+"""A common shift explains at most that every fourth text that would not be negative is: no model is so wrong for long, and a panic is worse."""
 
 
-class Lift(NamedTuple):
-    """How many times the usual shares of negatives, and of clear ones, all subjects show."""
+class Shift(NamedTuple):
+    """What all subjects together show beside what is usual of them."""
 
-    negative: float = 1.0
-    clear: float = 1.0
+    part: float = 0.0  # of the texts that would not be negative: those that are now
+    surer: float = 1.0  # how many times as often as usual a negative is clear
 
-    @property
-    def bounded(self) -> Lift:
-        """What of it a common shift may explain."""
-        return Lift(min(MOST_COMMON, max(1.0, self.negative)), max(1.0, self.clear))
+    def share(self, usual: float) -> float:
+        """The share of negatives that it makes of a subject's usual one."""
+        return usual + self.part * (1 - usual)
+
+    def clear(self, usual: float, part: float) -> float:
+        """The share of clear negatives, where usually such a share is negative and a `part` of those clear: never less than usual."""
+        return max(usual * part, self.share(usual) * min(1.0, part * self.surer))
+
+
+def shift_of(now: Sequence[int], usual: Sequence[int]) -> Shift:
+    """The shift between two counts of all subjects: total, negative and clearly negative each."""
+    if not (now[0] and usual[0] and now[1] and usual[1] < usual[0]):
+        return Shift()
+    before = usual[1] / usual[0]
+    part = (now[1] / now[0] - before) / (1 - before)
+    surer = now[2] * usual[1] / (usual[2] * now[1]) if usual[2] else 1.0
+    return Shift(min(MOST_COMMON, max(0.0, part)), surer)
 
 
 def least_score(scores: Sequence[float], *, tested: int, rate: float) -> float:

@@ -6,12 +6,12 @@ import numpy as np
 
 from alerts.detect.baseline import Usual
 from alerts.detect.counts import count_scores
-from alerts.detect.discovery import Lift
+from alerts.detect.discovery import Shift
 from alerts.detect.rules import Rules
 from alerts.detect.share import Sums, clear_scores, score_range
 from opinion.records import Lane, Scan, Spike
 
-_NONE = Lift()
+_NONE = Shift()
 
 
 def corroborated_score(spike: Spike, rules: Rules) -> float:
@@ -34,20 +34,21 @@ def corroborated_score(spike: Spike, rules: Rules) -> float:
     return min(spike.score, score_of(negative, spike, rules))
 
 
-def score_of(negative: int, spike: Spike, rules: Rules, *, lift: Lift = _NONE) -> float:
-    """The score that the window would have with fewer negatives, clear ones taken away first, or with usual shares so many times as high."""
+def score_of(negative: int, spike: Spike, rules: Rules, *, shift: Shift = _NONE) -> float:
+    """The score that the window would have with fewer negatives, clear ones taken away first, or held against usual shares after a shift of all."""
     if spike.scan != Scan.DAY and negative < rules.least_of(spike.width_s):
         return 0.0
-    usual, dispersion = np.array([[spike.expected_negative * lift.negative]]), np.array([spike.dispersion])
+    share = min(0.999, shift.share(spike.baseline_ratio))
     if spike.lane == Lane.COUNT:
+        times = share / spike.baseline_ratio if spike.baseline_ratio else 1.0
+        usual, dispersion = np.array([[spike.expected_negative * times]]), np.array([spike.dispersion])
         return float(count_scores(np.array([[negative]]), usual=usual, dispersion=dispersion, min_negative=rules.min_negative, min_lift=rules.min_rise)[0, 0])
     dropped, rho = spike.negative - negative, np.array([[rules.day_rho if spike.scan == Scan.DAY else rules.rho_of(spike.width_s)]])
     sums = Sums(*(np.array([[count]]) for count in (spike.total - dropped, negative, max(0, spike.clear - dropped))))
-    share = min(0.999, spike.baseline_ratio * lift.negative)
     best = score_range(sums, usual=np.array([[share]]), rho=rho, rules=rules)
     if spike.expected_clear:
-        clear = min(0.999, spike.expected_clear / spike.expected_negative * lift.clear / lift.negative)
-        best = np.maximum(best, clear_scores(sums, _usual(share, clear), rho=rho, rules=rules))
+        clear = shift.clear(spike.baseline_ratio, spike.expected_clear / spike.expected_negative) / share
+        best = np.maximum(best, clear_scores(sums, _usual(share, min(0.999, clear)), rho=rho, rules=rules))
     return float(best[0, 0])
 
 

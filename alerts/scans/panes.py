@@ -6,14 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from alerts.detect.discovery import Lift
+from alerts.detect.discovery import Shift, shift_of
 from alerts.detect.rules import HOUR_S
 from alerts.detect.series import CLEAR, NEGATIVE, ROWS, TOTAL, Change, CountGrid, Ints, PaneSeries
-from opinion.windows import QUARTER_S
+from opinion.windows import PANE_S, QUARTER_S
 
 SILENCE_DAYS, SILENCE_LEAST = 7, 5
 """An hour is silent where each of at least three of the last seven days had so many texts at this time of day, and it has none."""
 SILENCE_KNOWN_DAYS = 3
+SHIFT_MIN, SHIFT_TEXTS = (5, 15, 60), 200
+"""Minutes over which a shift of all subjects is looked for, and the texts that must lie in them: a new model shows within minutes where much is said."""
+SHIFT_USUAL_H = 168
+MINUTES_KEPT_S = 2 * HOUR_S
 
 
 class Panes:
@@ -22,7 +26,7 @@ class Panes:
     def __init__(self) -> None:
         self.series: dict[str, PaneSeries] = {}
         self.pool = CountGrid()
-        self.pool_quarters = CountGrid()
+        self.pool_minutes = CountGrid()
         self.clear_since: int | None = None  # the first hour (since 1970) that is known to hold a clearly negative text: before it nobody told them apart
         self._voices: dict[int, int] = {}
 
@@ -35,7 +39,7 @@ class Panes:
         if any(change):
             hour = series.hour_of(series.boundary(start_s))
             self.pool.add(hour, total=change[TOTAL], negative=change[NEGATIVE], clear=change[CLEAR])
-            self.pool_quarters.add(series.quarter_of(series.boundary(start_s)), total=change[TOTAL], negative=change[NEGATIVE], clear=change[CLEAR])
+            self.pool_minutes.add(_minute_of(series, series.boundary(start_s)), total=change[TOTAL], negative=change[NEGATIVE], clear=change[CLEAR])
             self._told_apart(hour, clear)
             now = series.hours.total(hour)
             self._heard(hour, (now > 0) - (now - change[TOTAL] > 0))
@@ -61,7 +65,7 @@ class Panes:
         if counts[CLEAR].any():
             self._told_apart(int(hours[counts[CLEAR] > 0][0]), 1)
         self.pool.add_many(hours, counts)
-        self.pool_quarters.add_many(series.quarters_of(starts_s), counts)
+        self.pool_minutes.add_many((series.instants((starts_s - series.anchor_s) // pane_s + 1) - 1) // PANE_S, counts)
         for hour in np.unique(hours[counts[TOTAL] > 0]).tolist():
             self._heard(hour, 1)
 
@@ -83,18 +87,17 @@ class Panes:
         days = [total for day, total in enumerate(known, 1) if self._any_before(hour - 24 * day)]
         return len(days) >= SILENCE_KNOWN_DAYS and min(days) >= SILENCE_LEAST
 
-    def lift(self, at_s: int) -> Lift:
-        """The shares of negatives and of clear ones of all subjects in the last full hour, late documents in, over those of the week before."""
-        quarter = at_s // QUARTER_S - 1
-        total, *now = self.pool_quarters.slice(quarter - 4, quarter).sum(axis=1).tolist()
-        hour = quarter // 4 - 1
-        usual_total, *usual = self.pool.slice(hour - 168, hour).sum(axis=1).tolist()
-        return Lift(*(count * usual_total / (total * known) if total and known else 1.0 for count, known in zip(now, usual, strict=True)))
+    def shift(self, at_s: int) -> Shift:
+        """What all subjects show in the last minutes, or the last hour where that is more, beside the week that ended two hours ago."""
+        hour, minute = at_s // HOUR_S - 2, at_s // PANE_S
+        usual = self.pool.slice(hour - SHIFT_USUAL_H, hour).sum(axis=1).tolist()
+        spans = [self.pool_minutes.slice(minute - width, minute).sum(axis=1).tolist() for width in SHIFT_MIN]
+        return max((shift_of(now, usual) for now in spans if now[TOTAL] >= SHIFT_TEXTS), default=Shift())
 
-    def trim_pool(self, hour: int) -> None:
-        """Forget the sums of hours before this one."""
+    def trim_pool(self, hour: int, *, closed_s: int) -> None:
+        """Forget the sums of hours before this one, and of minutes that no look after `closed_s` asks for."""
         self.pool.trim(hour)
-        self.pool_quarters.trim(4 * hour)
+        self.pool_minutes.trim((closed_s - MINUTES_KEPT_S) // PANE_S)
         self._voices = {known: count for known, count in self._voices.items() if known >= hour}
 
     def _any_before(self, hour: int) -> bool:
@@ -109,3 +112,8 @@ class Panes:
             self._voices[hour] = self._voices.get(hour, 0) + change
             if not self._voices[hour]:
                 del self._voices[hour]
+
+
+def _minute_of(series: PaneSeries, pane: int) -> int:
+    """The minute (since 1970) that a pane ends in."""
+    return (series.instant(pane + 1) - 1) // PANE_S

@@ -211,8 +211,8 @@ class Surges:
         least = least_score(list(strengths.values()), tested=max(len(strengths), self._panes.voices(int(at.timestamp()))), rate=self._rules.all.false_discoveries)
         held = {subject for subject, strength in strengths.items() if strength < least}
         if shifted:
-            lift = self._panes.lift(int(at.timestamp())).bounded
-            held |= strengths.keys() - {spike.subject for spike in spikes if score_of(spike.negative, spike, self._rules.of(spike.subject), lift=lift) >= spike.theta}
+            shift = self._panes.shift(int(at.timestamp()))
+            held |= strengths.keys() - {spike.subject for spike in spikes if score_of(spike.negative, spike, self._rules.of(spike.subject), shift=shift) >= spike.theta}
         return [msgspec.structs.replace(spike, held=True) if spike.subject in held else spike for spike in spikes]
 
     def _share_theta(self, spike: Spike) -> float:

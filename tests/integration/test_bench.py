@@ -19,6 +19,7 @@ from tests.bench.chaos_stand import Progress
 from tests.bench.corpus import documents
 from tests.bench.counting import counted
 from tests.bench.jetstream_posts import TAKEN, frame_of, posts
+from tests.bench.pipeline import alone_per_s
 from tests.bench.stand import Stand
 from tests.support.records import NOON, scored
 
@@ -73,6 +74,17 @@ async def test_a_short_run_of_the_feeds_measures_polls_and_loses_nothing(kafka_a
     assert found["rss_mb_parser"] > 20
     assert found["rss_mb"] <= found["rss_mb_scraper"] + found["rss_mb_parser"] + 1
     assert 0 < found["cpu_cores_parser"] < found["cpu_cores"] < 2
+
+
+@pytest.mark.integration
+async def test_the_loop_of_bare_faust_reads_what_the_workers_read(kafka_address: str, redis_url: str, tmp_path: Path) -> None:
+    redis = connect(redis_url)
+    settings = load_settings({}, kafka=kafka_address, redis=redis_url, data_dir=tmp_path, log_level="warning")
+    place = Stand(tmp_path, settings, redis, {})
+    names = place.installation("bare-topic").names
+    await place.publish(names, count=600, seed=1)
+    assert await alone_per_s(place, ["tests.bench.faust_bare", names.documents, "600"], name="bare") > 0
+    await redis.aclose()
 
 
 def test_surges_of_the_alerts_bench_come_one_after_another_on_companies_of_their_own() -> None:

@@ -116,6 +116,24 @@ def test_it_fires_again_only_when_armed() -> None:
     assert told.sequence == 1
 
 
+def test_what_is_worse_than_the_last_alert_by_a_step_need_not_wait() -> None:
+    last, before = lived(surge(0, score=4.5), surge(1, score=5.4), until=120)
+    assert last is not None
+    strong = before[0].spike.score + RULES.update_step
+    assert step(last, surge(121, score=strong - 0.01), at=at(121), rules=RULES) == (last, None)
+    assert step(last, surge(121, score=20.0, stories=1), at=at(121), rules=RULES) == (last, None)
+    episode, told = step(last, surge(121, score=strong), at=at(121), rules=RULES)
+    assert told is not None
+    assert (told.status, told.sequence, told.started_at) == ("firing", 1, at(121))
+    assert told.alert_id != last.alert_id
+    again, _ = step(episode, None, at=at(200), rules=RULES)
+    for minutes in (121 + 359, 121 + 360):
+        _, later = step(again, surge(minutes), at=at(minutes), rules=RULES)
+        assert (later is not None) == (minutes == 121 + 360)
+    assert later is not None
+    assert later.alert_id not in {told.alert_id, last.alert_id}
+
+
 def test_a_finished_episode_is_forgotten_once_no_day_holds_it() -> None:
     episode, _ = lived(surge(0), until=60)
     assert step(episode, None, at=at(1499), rules=RULES)[0] == episode
@@ -146,12 +164,14 @@ def test_a_surge_that_is_likely_to_be_by_chance_begins_nothing_but_keeps_on() ->
 def test_alerts_that_begin_a_re_arm_period_apart_have_other_ids() -> None:
     for seconds in range(0, 6 * 3600, 17):
         first = MONDAY + timedelta(seconds=seconds)
-        assert bucket_of(first + RULES.rearm, RULES) == bucket_of(first, RULES) + 1
+        assert bucket_of(first + RULES.rearm, RULES, last=None) == bucket_of(first, RULES, last=None) + 1
 
 
 def test_the_open_minute_and_the_closed_one_agree_on_the_id() -> None:
     closed = MONDAY + timedelta(hours=6)
-    assert bucket_of(closed - timedelta(seconds=25), RULES) == bucket_of(closed, RULES)
+    before, _ = lived(surge(60), until=120)
+    for last in (None, before):
+        assert bucket_of(closed - timedelta(seconds=25), RULES, last=last) == bucket_of(closed, RULES, last=last)
 
 
 def test_of_several_windows_the_corroborated_one_counts() -> None:

@@ -34,6 +34,12 @@ async def test_records_are_counted_by_topic_from_zero_on(monitor: Monitor, regis
     assert found == {"documents": 3, "scored": 0}
 
 
+async def test_a_record_of_another_topic_is_passed_on_and_not_counted(monitor: Monitor, registry: CollectorRegistry) -> None:
+    monitor.on_message_in(TP("others", 0), 0, message())
+    assert monitor.messages_received_total == 1
+    assert registry.get_sample_value("yuqing_consumer_records_total", {"topic": "others"}) is None
+
+
 async def test_acknowledgements_are_timed(monitor: Monitor, registry: CollectorRegistry) -> None:
     monitor.on_commit_completed(None, monitor.on_commit_initiated(None))
     assert registry.get_sample_value("yuqing_consumer_commit_duration_seconds_count") == 1

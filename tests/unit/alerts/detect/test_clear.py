@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.detect.baseline import Usual
-from alerts.detect.discovery import Lift
+from alerts.detect.discovery import Shift
 from alerts.detect.evidence import corroborated_score, score_of
 from alerts.detect.rules import Rules
 from alerts.detect.share import Sums, clear_scores, score_range, tail
@@ -69,7 +69,7 @@ def test_what_one_story_or_author_tells_is_taken_from_the_clear_ones_first() -> 
 
 def test_a_model_that_is_surer_of_all_texts_explains_clear_ones() -> None:
     told = spike(total=100, negative=30, clear=25, expected_negative=20.0, baseline_ratio=0.2, expected_clear=4.0)
-    assert score_of(30, told, RULES, lift=Lift(1.0, 5.0)) < 2 < score_of(30, told, RULES)
+    assert score_of(30, told, RULES, shift=Shift(0.0, 5.0)) < 2 < score_of(30, told, RULES)
 
 
 def test_a_window_is_led_by_clear_negatives_where_they_stand_out_more() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.detect.discovery import COMMON_LEAST, COMMON_SHARE, is_common, least_score
+from alerts.detect.discovery import COMMON_LEAST, COMMON_SHARE, MOST_COMMON, Shift, is_common, least_score, shift_of
 
 
 def told(scores: list[float], *, tested: int, rate: float) -> list[float]:
@@ -44,3 +44,30 @@ def test_surges_together_need_less_each() -> None:
 def test_a_fifth_of_all_and_ten_at_least_are_common(rising: int, heard: int, *, common: bool) -> None:
     assert (COMMON_SHARE, COMMON_LEAST) == (0.2, 10)
     assert is_common(rising, heard=heard) is common
+
+
+@given(st.floats(0, 0.9), st.floats(0, MOST_COMMON), st.floats(0.05, 1), st.floats(0.2, 3))
+def test_a_shift_makes_of_what_was_usual_what_is_now(before: float, part: float, clear: float, surer: float) -> None:
+    n = 10_000_000
+    negative = 1 + round(n * before)
+    now = round(negative + part * (n - negative))
+    sure = min(1.0, clear * surer)
+    found = shift_of((n, now, round(now * sure)), (n, negative, max(1, round(negative * clear))))
+    assert found.share(negative / n) == pytest.approx(now / n, abs=1e-6)
+    if negative > 10_000:
+        assert found.clear(negative / n, clear) == pytest.approx(max(negative * clear, now * sure) / n, rel=1e-3)
+
+
+def test_a_shift_is_bounded_and_never_downwards() -> None:
+    assert shift_of((100, 90, 0), (100, 10, 0)) == Shift(MOST_COMMON, 1.0)
+    assert shift_of((100, 5, 0), (100, 10, 0)) == Shift(0.0, 1.0)
+
+
+@pytest.mark.parametrize(("now", "usual"), [((0, 0, 0), (9, 3, 1)), ((9, 3, 1), (0, 0, 0)), ((9, 0, 0), (9, 3, 1)), ((9, 9, 9), (9, 9, 9))])
+def test_what_is_not_known_is_no_shift(now: tuple[int, int, int], usual: tuple[int, int, int]) -> None:
+    assert shift_of(now, usual) == Shift()
+
+
+def test_quiet_subjects_are_granted_as_much_as_loud_ones() -> None:
+    shift = Shift(0.1)
+    assert (shift.share(0.0), shift.share(0.5), shift.share(1.0)) == pytest.approx((0.1, 0.55, 1.0))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from alerts.detect.rules import HOUR_S
 from alerts.detect.series import Change
-from alerts.scans.panes import SILENCE_KNOWN_DAYS, SILENCE_LEAST, Panes
+from alerts.scans.panes import SHIFT_TEXTS, SILENCE_KNOWN_DAYS, SILENCE_LEAST, Panes
 from tests.support.surges import MONDAY_S
 
 NOON_S = MONDAY_S + 12 * HOUR_S
@@ -145,15 +145,53 @@ def test_many_subjects_of_a_text_each_make_an_hour_that_is_missed() -> None:
     assert panes.silent(AT_S)
 
 
-def test_the_lift_of_clear_negatives_is_their_own() -> None:
-    panes = Panes()
-    for hour in range(1, 48):
-        panes.put("topic:Macro", NOON_S - HOUR_S * (1 + hour), total=20, negative=8, clear=2)
-    panes.put("topic:Macro", NOON_S - 600, total=20, negative=8, clear=6)
-    lift = panes.lift(NOON_S + 900)
-    assert (lift.negative, lift.clear) == pytest.approx((1.0, 3.0), rel=0.1)
+def past(panes: Panes) -> Panes:
+    """Two days of 400 texts an hour, of which 160 are negative and 40 clearly, until two hours before noon."""
+    for hour in range(2, 48):
+        panes.put("topic:Macro", NOON_S - HOUR_S * (1 + hour), total=400, negative=160, clear=40)
+    return panes
+
+
+def test_how_sure_a_model_is_shifts_by_itself() -> None:
+    panes = past(Panes())
+    panes.put("topic:Macro", NOON_S - 600, total=400, negative=160, clear=120)
+    assert panes.shift(NOON_S) == pytest.approx((0.0, 3.0))
     assert panes.clear_since == NOON - 48
-    assert (lift.bounded.negative, lift.bounded.clear) == pytest.approx((1.0, 3.0), rel=0.1)
+
+
+@pytest.mark.parametrize("ago_min", [2, 12, 50])
+def test_a_shift_is_seen_where_it_stands_out_most(ago_min: int) -> None:
+    """Of the 60 texts in a hundred that are not negative a tenth has become so: in what was said lately, or in the hour."""
+    panes = past(Panes())
+    panes.put("topic:Macro", NOON_S - 60 * ago_min, total=400, negative=184, clear=46)
+    assert panes.shift(NOON_S) == pytest.approx((0.1, 1.0))
+
+
+def test_few_texts_and_fewer_negatives_are_no_shift() -> None:
+    panes = past(Panes())
+    assert panes.shift(NOON_S) == (0.0, 1.0)
+    panes.put("topic:Macro", NOON_S - 120, total=SHIFT_TEXTS - 1, negative=SHIFT_TEXTS - 1, clear=0)
+    assert panes.shift(NOON_S) == (0.0, 1.0)
+    panes.put("topic:Macro", NOON_S - 180, total=4000, negative=400, clear=100)
+    assert panes.shift(NOON_S).part == 0.0
+
+
+@pytest.mark.parametrize("pane_s", [60, 300])
+def test_minutes_of_panes_put_and_loaded_are_the_same_and_what_comes_later_is_not_looked_at(pane_s: int) -> None:
+    panes = past(Panes())
+    starts = np.array([NOON_S - 600, NOON_S - 300, NOON_S])
+    panes.load("topic:Earnings", starts, np.array([[400, 400, 400], [160, 184, 400], [40, 46, 400]]), pane_s=pane_s)
+    assert panes.shift(NOON_S) == pytest.approx((0.1, 1.0))
+
+
+def test_minutes_that_no_look_asks_for_are_forgotten() -> None:
+    panes = past(Panes())
+    for minute in range(400):
+        panes.put("topic:Macro", NOON_S - 60 * (400 - minute), total=4, negative=2)
+    size, shift = panes.pool_minutes.size, panes.shift(NOON_S)
+    panes.trim_pool(NOON - 48, closed_s=NOON_S - HOUR_S)
+    assert panes.pool_minutes.size < size
+    assert panes.shift(NOON_S) == shift
 
 
 def test_nothing_known_is_no_silence() -> None:
@@ -164,8 +202,8 @@ def test_nothing_known_is_no_silence() -> None:
 def test_what_is_trimmed_is_forgotten_and_what_is_kept_still_speaks() -> None:
     panes = on_days_before(*range(1, 8))
     before = panes.pool.size
-    panes.trim_pool(NOON - 4 * 24)
+    panes.trim_pool(NOON - 4 * 24, closed_s=NOON_S)
     assert panes.pool.size < before
     assert panes.silent(AT_S)
-    panes.trim_pool(NOON - 2 * 24 - 1)
+    panes.trim_pool(NOON - 2 * 24 - 1, closed_s=NOON_S)
     assert not panes.silent(AT_S)  # one day too few is known
