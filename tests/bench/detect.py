@@ -145,6 +145,12 @@ def cells(random: np.random.Generator, halves: Halves, rules: Rules, *, flipped:
         yield cell_of(delays([resampled(random, one, negatives_per_hour=rate, k=k, flipped=flipped) for one in halves.unseen], rules), rate_per_h=rate, k=k)
 
 
+def drawn_cell(random: np.random.Generator, halves: Halves, rules: Rules, *, rate: float, k: float, draws: int) -> dict[str, Any]:
+    """One cell on so many draws of the unseen year, for a narrower interval."""
+    waits = [wait for _ in range(draws) for wait in delays([resampled(random, one, negatives_per_hour=rate, k=k) for one in halves.unseen], rules)]
+    return cell_of(waits, rate_per_h=rate, k=k, draws=draws)
+
+
 def noisy(random: np.random.Generator, halves: Halves, rules: Rules) -> Iterator[dict[str, Any]]:
     """The same where a tenth, and a fifth, of all judgements is wrong."""
     for flipped in (0.1, 0.2):
@@ -267,10 +273,19 @@ def main() -> None:
     options.add_argument("--subjects", type=int, default=12, help="tickers of StockNet, the most tweeted first (at most 20)")
     options.add_argument("--seed", type=int, default=20261123)
     options.add_argument("--tick-subjects", type=int, default=10_000)
+    options.add_argument("--cell", metavar="RATE,K", help="this cell alone, at `--theta`, drawn `--draws` times")
+    options.add_argument("--theta", type=float, default=4.0)
+    options.add_argument("--draws", type=int, default=6)
     chosen = options.parse_args()
     random = np.random.default_rng(chosen.seed)
     tickers = distinct(most=chosen.subjects)
     halves = Halves(*([background(one, first_s=int(first.timestamp()), last_s=int(last.timestamp())) for one in tickers] for first, last in itertools.pairwise(YEARS)))
+    if chosen.cell:
+        rate, k = (float(number) for number in chosen.cell.split(","))
+        say(
+            json.dumps({"bench": "detect_cell", "commit": commit(), "theta": chosen.theta, **drawn_cell(random, halves, studied(chosen.theta), rate=rate, k=k, draws=chosen.draws)})
+        )
+        return
     curves = thresholds(random, halves)
     theta = overall_theta(curves)
     rules = studied(theta)

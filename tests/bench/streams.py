@@ -103,10 +103,11 @@ def always_negative(random: np.random.Generator, background: Background, *, nega
 def with_bad_days(random: np.random.Generator, stream: Stream, *, factor: float, clear: float | None = None) -> Stream:
     """The stream with days, two weeks apart, on which the share of negatives is `factor` times the usual; where they begin as its onsets.
 
+    The first begins at a random minute of two weeks: days that are bad for all subjects are a shift of all, and held back as one.
     Of the further negatives a part `clear` is so clearly; None: as many as of the usual ones.
     """
     counts = stream.counts.copy()
-    onsets = list(range((FIRST_SURGE_DAY + 7) * DAY, counts.shape[1] - 3 * DAY, 14 * DAY))
+    onsets = list(range((FIRST_SURGE_DAY + 7) * DAY + int(random.integers(14 * DAY)), counts.shape[1] - 3 * DAY, 14 * DAY))
     for onset in onsets:
         day = slice(onset, onset + DAY)
         more = np.minimum(1.0, (factor - 1) * stream.share[day] / np.maximum(1e-9, 1 - stream.share[day]))
