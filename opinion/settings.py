@@ -310,7 +310,7 @@ def _as_text(value: object) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
-        return {key: _plain(getattr(value, key)) for key in type(value).model_fields}
+        return {key: _plain(getattr(value, key)) for key in type(value).model_fields if key in value.model_fields_set}  # what was said and what was not may differ in meaning
     if isinstance(value, Path):
         return str(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else value

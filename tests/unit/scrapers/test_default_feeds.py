@@ -78,6 +78,8 @@ def test_one_word_in_the_environment_is_all_of_them(word: str) -> None:
     settings = load_settings({"YUQING_SOURCES": word})
     assert list(named(settings.sources).values()) == list(default_feeds())
     assert list(named(settings.sources)) == [feed.name for feed in default_feeds()]
+    handed_on = load_settings(settings.as_environment())  # as `yuqing up` does to its processes
+    assert list(named(handed_on.sources).values()) == list(default_feeds())
 
 
 def test_one_word_in_the_file_is_all_of_them(tmp_path: Path) -> None:
