@@ -11,11 +11,14 @@ from datetime import datetime, timedelta
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from opinion.metrics import WAITING
 from opinion.names import alert_id_of
 from opinion.records import Alert, AlertLinks, AlertStatus, AlertWindow, Instant, Lane, Severity, TransitionReason
 
 LOST = frozenset({"silent", "broken", "walled", "stale"})
 """States of a source (scrapers/health.py) in which nothing can be expected of it; each was found by two polls in a row."""
+MUTE = LOST | {WAITING}
+"""With a source that has not answered yet nothing is seen either, though nobody is told that it is lost."""
 SPOKEN_WITHIN = timedelta(days=7)
 """A source counts for a language that it told something in within this."""
 LAST_FOR = timedelta(minutes=2)
@@ -64,9 +67,9 @@ def lost_of(sources: Mapping[str, SourceHealth], *, at: datetime) -> dict[str, L
     lost = {f"source:{name}": _source(name, health) for name, health in sources.items() if health.state in LOST}
     for language in LANGUAGES:
         speakers = {name: health for name, health in sources.items() if language in health.langs and at - health.langs[language] <= SPOKEN_WITHIN}
-        if speakers and all(health.state in LOST for health in speakers.values()):
+        if speakers and all(health.state in MUTE for health in speakers.values()):
             lost[f"language:{language}"] = _language(language, speakers)
-    if sources and all(health.state in LOST for health in sources.values()):
+    if sources and all(health.state in MUTE for health in sources.values()):
         lost[f"language:{ALL}"] = _language(ALL, sources)
     return lost
 
@@ -81,7 +84,8 @@ def step(watching: Watching, sources: Mapping[str, SourceHealth], *, at: datetim
         if subject.startswith("source:") or at - started_at >= LAST_FOR:
             on[subject] = SourceAlert(alert_id=alert_id_of(subject, Lane.SOURCE.value, int(started_at.timestamp())), sequence=1, started_at=started_at)
             told.append(_alert(subject, on[subject], lost[subject], at=at, links=links))
-    for subject in sorted(set(watching.on) - set(lost)):
+    undecided = {f"source:{name}" for name, health in sources.items() if health.state == WAITING}  # its scraper began anew
+    for subject in sorted(set(watching.on) - set(lost) - undecided):
         ended = replace(on.pop(subject), sequence=watching.on[subject].sequence + 1)
         told.append(_alert(subject, ended, _back(subject, at - ended.started_at), at=at, links=links, over=True))
     return Watching(on=on, since={subject: began for subject, began in since.items() if subject not in on}), told

@@ -39,7 +39,11 @@ FETCH_OUTCOMES = (
 """How a poll can end: the closed set of the `outcome` label."""
 ITEM_PROBLEMS = ("empty", "duplicate", "invalid", "over_cap", "truncated")
 """What can be wrong with an item of a body."""
-SOURCE_STATES = ("ok", "silent", "stale", "partial", "walled", "broken", "off")
+WAITING = "waiting"
+"""State of a source that has not answered yet since its scraper began: neither well nor known to be lost."""
+SOURCE_STATES = ("ok", "silent", "stale", "partial", "walled", "broken", WAITING)
+BRINGING = frozenset({"ok", "partial"})
+"""States of a source that brings documents: where no source is in one of them, calm means nothing."""
 JUDGED_LANGUAGES = ("en", "zh", "other")
 """Languages that documents are counted by: those with sources and words of their own here, and all others."""
 WATCHED_LANGUAGES = ("en", "zh", "all")
@@ -80,7 +84,7 @@ class ScraperMetrics:
         self.documents.labels(source)
         self.gaps.labels(source)
         self.fetch_duration.labels(source)
-        self.set_state(source, "ok")
+        self.set_state(source, WAITING)
 
     def set_state(self, source: str, state: str) -> None:
         """Show the state the source is in, one of SOURCE_STATES."""

@@ -113,7 +113,7 @@ class Fetcher:
         except TimeoutError as error:
             raise SourceUnavailable(f"{masked(url)}: no whole answer within {self._settings.fetch_deadline_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise SourceUnavailable(f"{masked(url)}: {_why(error)}") from error
+            raise SourceUnavailable(f"{masked(url)}: {why(error)}") from error
 
     async def _pace(self, host: str) -> None:
         """Wait for the host's turn."""
@@ -192,7 +192,7 @@ def _moved(ask: Ask, url: str) -> Ask:
     return replace(ask, url=url, headers=ask.headers if host_of(url) == host_of(ask.url) else {})
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """One line for a failure of the network; never an address, or the part of one that could not be read."""
     text = " ".join(str(error).split())[:200]
     if isinstance(error, httpx.InvalidURL | UnicodeError) or "location header" in text:  # httpx reads where it would go though it is told not to

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from opinion.errors import Reason, StoreUnavailable
+from opinion.metrics import WAITING
 from opinion.names import Names
 from opinion.records import Instant
 from scrapers.rhythm import Rhythm, is_strange, watched
@@ -26,8 +27,8 @@ LONGEST_WATCH = timedelta(hours=1)
 STALE_AFTER = timedelta(hours=24)
 """A feed that answers well but brought nothing new for so long: dead, or moved without a word. Daily feeds stay within it."""
 
-GOOD = frozenset(["ok"])
-"""States that one poll is enough for."""
+GOOD = frozenset(["ok", WAITING])
+"""States that one poll is enough for; so is one for any that a first answer brings."""
 _WALLED = frozenset({Reason.SOURCE_WALLED})
 _BROKEN = frozenset({Reason.PAGE_CHANGED, Reason.SOURCE_GONE, Reason.BODY_TOO_LARGE, Reason.ADDRESS_REFUSED, Reason.UNEXPECTED})
 
@@ -35,7 +36,7 @@ _BROKEN = frozenset({Reason.PAGE_CHANGED, Reason.SOURCE_GONE, Reason.BODY_TOO_LA
 class Health(Struct, frozen=True, kw_only=True):
     """What is known of one feed. Stored as JSON; `state` is the one at the last poll."""
 
-    state: str = "ok"  # one of metrics.SOURCE_STATES
+    state: str = WAITING  # one of metrics.SOURCE_STATES
     url: str = ""  # without query and credentials
     interval_s: float = 0.0  # wait until the next poll, as decided at the last
     since: Instant  # first poll of this process
@@ -78,14 +79,9 @@ def after_failure(health: Health, *, at: datetime, reason: Reason, message: str)
 
 
 def state_of(health: Health, *, at: datetime, interval_s: float) -> str:
-    """One of metrics.SOURCE_STATES: walled, broken, silent, stale, partial, ok; in this order, the first that holds."""
-    if health.failures and health.last_reason in _WALLED:
-        return "walled"
-    if health.failures and health.last_reason in _BROKEN:
-        return "broken"
-    patience = max(SILENT_AFTER_LEAST, timedelta(seconds=interval_s) * SILENT_AFTER_POLLS)
-    if health.failures and at - (health.last_good_at or health.since) > patience:
-        return "silent"
+    """One of metrics.SOURCE_STATES: walled, broken, silent, waiting, stale, partial, ok; in this order, the first that holds."""
+    if health.failures and (failing := _failing(health, at=at, patience=max(SILENT_AFTER_LEAST, timedelta(seconds=interval_s) * SILENT_AFTER_POLLS))):
+        return failing
     if health.last_document_at is not None and is_strange(health.rhythm, since=health.last_document_at, until=at):
         return "silent"
     if at - (health.last_document_at or health.since) > STALE_AFTER:
@@ -93,9 +89,21 @@ def state_of(health: Health, *, at: datetime, interval_s: float) -> str:
     return "partial" if health.dropped else "ok"
 
 
+def _failing(health: Health, *, at: datetime, patience: timedelta) -> str:
+    """The state of a source whose last poll failed; empty where that says nothing yet."""
+    if health.last_reason in _WALLED:
+        return "walled"
+    if health.last_reason in _BROKEN:
+        return "broken"
+    if at - (health.last_good_at or health.since) > patience:
+        return "silent"
+    return WAITING if health.last_good_at is None or health.last_good_at < health.since else ""
+
+
 def settled(health: Health, found: str) -> Health:
     """The health with the state that two polls in a row speak for; better states count at once."""
-    if found == health.state or found in GOOD or found == health.doubted:
+    first_answer = health.state == WAITING and not health.failures
+    if found in (health.state, health.doubted) or found in GOOD or first_answer:
         return replace(health, state=found, doubted="")
     return replace(health, doubted=found)
 

@@ -19,7 +19,7 @@ from opinion.clock import Clock, monotonic_s
 from opinion.errors import BodyTooLarge, ConfigError, SourceError, SourceUnavailable
 from opinion.settings import Settings
 from opinion.tasks import end
-from scrapers.fetch import refusal_of
+from scrapers.fetch import refusal_of, why
 from scrapers.source import Ask, Frame, Gap
 from scrapers.urls import host_of, masked
 
@@ -203,7 +203,9 @@ async def _open_socket(ask: Ask, settings: Settings, now: datetime, too_old: Too
         status, body = error.response.status_code, bytes(error.response.body or b"")
         raise _refused(ask, status, dict(error.response.headers.raw_items()), body[:ANSWER_BYTES], now, too_old) from error
     except (OSError, WebSocketException, ValueError, EOFError) as error:
-        raise SourceUnavailable(f"{masked(ask.url)}: {type(error).__name__}") from error
+        raise SourceUnavailable(
+            f"{masked(ask.url)}: {why(error) if isinstance(error, OSError) else type(error).__name__}"
+        ) from error  # what others say may hold the address or a header
     return SocketConnection(connection, host=host_of(ask.url) or host)
 
 
@@ -227,7 +229,7 @@ async def _open_lines(ask: Ask, settings: Settings, now: datetime, too_old: TooO
         await _accept(ask, answer, now, too_old)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         await client.aclose()
-        raise SourceUnavailable(f"{masked(ask.url)}: {type(error).__name__}") from error
+        raise SourceUnavailable(f"{masked(ask.url)}: {why(error)}") from error
     except BaseException:
         await client.aclose()
         raise

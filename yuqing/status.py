@@ -29,6 +29,7 @@ from scrapers.drop import drop_of
 from scrapers.intake import intake_of
 from scrapers.source import fitted
 from scrapers.urls import masked
+from yuqing.sight import UNWATCHED, is_blind, line_of, states_of, why_of
 
 ANSWER_WITHIN_S = 5.0
 """Longest wait for a server. Both are asked at once, so that `check` ends within 10 s whatever hangs."""
@@ -196,7 +197,7 @@ def show_status(settings: Settings, *, as_json: bool) -> int:
     else:
         _print(state)
     silent = state["detection"] is not None and state["detection"]["silent"]
-    return 1 if state["blind"] or state["watermark"] is None or silent else 0
+    return 1 if state["blind"] or state["watermark"] is None or silent or is_blind(states_of(state["sources"])) else 0
 
 
 async def read_status(settings: Settings) -> dict[str, Any]:
@@ -244,7 +245,7 @@ def _source(health: dict[str, Any], *, wall: datetime) -> dict[str, Any]:
     """What the scraper said of a source; what it said long ago is no news of it: `unwatched`."""
     polled_at = health.get("polled_at")
     if polled_at is None or (wall - datetime.fromisoformat(polled_at)).total_seconds() > max(UNWATCHED_AFTER_S, UNWATCHED_AFTER_POLLS * health.get("interval_s", 0)):
-        return health | {"state": "unwatched"}
+        return health | {"state": UNWATCHED}
     return health
 
 
@@ -258,8 +259,9 @@ def _print(state: dict[str, Any]) -> None:
     for row in state["partitions"]:
         click.echo(f"  {row['partition']:<32} {row['behind']:>8} behind   reported {row['reported_s_ago']:.0f} s ago")
     _print_detection(state["detection"])
-    click.echo(f"sources: {len(state['sources'])}")
-    for name, health in state["sources"].items():
+    sources = state["sources"]
+    click.echo(f"sources: {line_of(states_of(sources), n_sources=len(sources), why=why_of(sources)) if sources else 'none has been polled yet'}")
+    for name, health in sources.items():
         click.echo(f"  {name:<32} {health['state']:<8} last good {health.get('last_good_at') or 'never'}  {health.get('last_error') or ''}")
 
 

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from opinion.bus import create_topics
 from opinion.clock import monotonic_s
 from opinion.errors import ConfigError, ServerFailed
+from opinion.metrics import SOURCE_STATES
 from opinion.settings import CONFIG_VARIABLE, PREFIX, Settings
 from opinion.tasks import end
 from opinion.token import token_place
@@ -26,6 +27,7 @@ from yuqing.embedded.kafka import EmbeddedKafka
 from yuqing.embedded.process import Server, port_is_free
 from yuqing.embedded.redis import EmbeddedRedis
 from yuqing.running import announce, take
+from yuqing.sight import line_of, read_health, why_of
 
 STATUS_EVERY_S = 5.0
 HEALTHY_WITHIN_S = 90.0
@@ -244,7 +246,8 @@ async def _show_status(stack: Stack, stopping: asyncio.Task[bool], echo: Callabl
             await asyncio.wait({stopping}, timeout=STATUS_EVERY_S)
             if not stopping.done():
                 metrics = await asyncio.gather(*[read_metrics(client, stack.address(name)) for name in ("scrape", "work", "alert")])
-                echo(status_line(*metrics, n_sources=count_sources(stack.settings), rss_mb=stack.rss_mb()))
+                why = why_of(await read_health(stack.settings))
+                echo(status_line(*metrics, n_sources=count_sources(stack.settings), rss_mb=stack.rss_mb(), why=why))
 
 
 def count_sources(settings: Settings) -> int:
@@ -252,12 +255,20 @@ def count_sources(settings: Settings) -> int:
     return len(expanded(settings.sources)) + (settings.drop_dir is not None) + (settings.intake_port is not None)
 
 
-def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alerter: Mapping[str, float], *, n_sources: int, rss_mb: Mapping[str, int]) -> str:
-    """What goes on, in one line, from the metrics of the three processes."""
-    well = f"{scraper.get('yuqing_source_state:ok', 0):.0f} of {n_sources} sources well" if n_sources else "no sources (set YUQING_SOURCES to addresses of feeds)"
+def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alerter: Mapping[str, float], *, n_sources: int, rss_mb: Mapping[str, int], why: str = "") -> str:
+    """What goes on, in one line, from the metrics of the three processes; `why` is what a source failed with."""
     numbers = (
         f"fetched {scraper.get('yuqing_scraper_documents_total', 0):.0f}, scored {worker.get('yuqing_documents_scored_total', 0):.0f}, "
         f"behind {worker.get('yuqing_consumer_lag_records', 0):.0f}, dead {worker.get('yuqing_dead_letters_total', 0):.0f}, "
         f"firing {alerter.get('yuqing_alerts_firing', 0):.0f}, to deliver {alerter.get('yuqing_delivery_queue_length', 0):.0f}"
     )
-    return f"{well}; {numbers}; MB: {' '.join(f'{name} {mb}' for name, mb in rss_mb.items())}"
+    return f"{_sources_line(scraper, n_sources=n_sources, why=why)}; {numbers}; MB: {' '.join(f'{name} {mb}' for name, mb in rss_mb.items())}"
+
+
+def _sources_line(scraper: Mapping[str, float], *, n_sources: int, why: str) -> str:
+    if not n_sources:
+        return "no sources (set YUQING_SOURCES to addresses of feeds)"
+    if not scraper:
+        return f"no word of {n_sources} sources: the scraper does not answer"
+    states = {state: scraper.get(f"yuqing_source_state:{state}", 0.0) for state in SOURCE_STATES}
+    return line_of(states, n_sources=n_sources, why=why, tried=scraper.get("yuqing_scraper_fetches_total", 0.0) > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from alerts.api.parts import Parts
 from alerts.console.words import Words
 from alerts.shown import Standing
-from alerts.source_watch import LOST
+from alerts.source_watch import MUTE
 from opinion.errors import StoreUnavailable
 from opinion.metrics import SOURCE_STATES
 
@@ -88,14 +88,14 @@ async def eyes_of(parts: Parts, *, words: Words) -> Eyes:
     """What keeps us from seeing, worst first."""
     status: Mapping[str, Any] = await parts.status()
     standing, sources = await standing_of(parts), await sources_of(parts)
-    lost = [source for source in sources if source.state in LOST or source.state == "unwatched"]
+    lost = [source for source in sources if source.state in MUTE or source.state == "unwatched"]
     blind, dim = [], []
     if status.get("blind"):
         blind.append(words("blind_worker", partitions=len(status["blind"])))
     elif status.get("watermark") is None:
         blind.append(words("blind_never"))
     if sources and len(lost) == len(sources):
-        blind.append(words("blind_sources", count=len(lost)))
+        blind.append(_none_left(lost, words=words))
     elif not sources:
         blind.append(words("blind_no_source"))
     if standing is not None and standing.silent:
@@ -108,6 +108,12 @@ async def eyes_of(parts: Parts, *, words: Words) -> Eyes:
     if not blind and at is not None and (late := parts.clock.now() - at) > LATE * parts.clock.speed:
         dim.append(words("dim_late", late=_length(late, words=words), behind=status.get("behind", 0)))
     return Eyes(blind, dim)
+
+
+def _none_left(lost: Sequence[Source], *, words: Words) -> str:
+    """That no source is left and, by the example of one that failed, why."""
+    failed = next((source for source in lost if source.error), None)
+    return words("blind_sources", count=len(lost)) if failed is None else words("blind_sources_why", count=len(lost), name=failed.name, error=failed.error)
 
 
 def _length(length: timedelta, *, words: Words) -> str:

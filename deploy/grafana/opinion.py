@@ -36,9 +36,9 @@ def _now() -> list[Panel]:
         ),
         number(
             "Blind",
-            says="Yes: a partition has no live worker, or all sources are silent. Calm means nothing then.",
+            says="Yes: a partition has no live worker, or no source brings anything. Calm means nothing then.",
             unit="none",
-            queries={"blind": "max(yuqing_detection_blind)"},
+            queries={"blind": 'clamp_max(max(yuqing_detection_blind) + max(yuqing_language_blind{language="all"}), 1)'},
             steps=more_is_worse(1, 1),
             words=YES_NO,
         ),

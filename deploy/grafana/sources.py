@@ -8,7 +8,7 @@ from deploy.grafana.panels import Panel, board, choice, filled, less_is_worse, l
 from opinion.metrics import SOURCE_STATES
 
 CHOSEN = 'source=~"$source"'
-COLOURS = {"ok": "green", "silent": "red", "stale": "orange", "partial": "yellow", "walled": "purple", "broken": "dark-red", "off": "gray"}
+COLOURS = {"ok": "green", "silent": "red", "stale": "orange", "partial": "yellow", "walled": "purple", "broken": "dark-red", "waiting": "gray"}
 
 
 def sources() -> models.Dashboard:
@@ -59,7 +59,7 @@ def _states() -> list[Panel]:
         stripes(
             "State of each source",
             says="ok; partial: some items of a body became no document; silent: no answer, or nothing new where there always was; stale: nothing new for a day; "
-            "walled: refused us; broken: another form, or gone; off.",
+            "walled: refused us; broken: another form, or gone; waiting: no answer yet since the scraper began.",
             queries={"{{source}}": " + ".join(parts)},
             words={place: (state, COLOURS[state]) for place, state in enumerate(SOURCE_STATES)},
         ),

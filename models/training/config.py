@@ -18,7 +18,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and rates of one training."""
 
     name: str = "yuqing-e5-small"
-    seed: int = 20261124
+    seed: int = 20261124  # of the first values of adapters and heads: only trainings that share it have a mean
+    order: Annotated[int, Meta(ge=0, le=1000)] = 0  # which order of rows, masks and long texts: trainings for a mean differ in it
     epochs: Annotated[int, Meta(ge=1, le=50)] = 3
     rank: Annotated[int, Meta(ge=1, le=256)] = 32  # of the adapters
     max_tokens: Annotated[int, Meta(ge=16, le=512)] = 256

@@ -22,6 +22,8 @@ from models.training.examples import UNLABELLED, Batch, Example, batch_of, batch
 from models.training.lora import TunableEncoder
 from models.training.modules import MeaningMap, Seen, TrainedHeads, last_means
 
+STEPS_APART = 1_000_003
+"""Between the random numbers of two orders: more than a training has steps."""
 SCALING_ROWS = 1024
 """Rows whose spread scales the heads' features."""
 
@@ -55,6 +57,7 @@ class Tuning:
     def __init__(self, directory: Path, examples: Sequence[Example], config: TrainConfig, *, device: torch.device, dtype: torch.dtype) -> None:
         torch.manual_seed(config.seed)
         self._examples, self._config, self._device = list(examples), config, device
+        self._drawn = config.seed + config.order * STEPS_APART
         self.encoder = TunableEncoder(directory, device=device, dtype=dtype, rank=config.rank, dropout=config.dropout, seed=config.seed)
         self.heads = TrainedHeads(self._before(self._examples[:: max(1, len(self._examples) // SCALING_ROWS)])[1], hidden=config.head_hidden, dropout=config.head_dropout)
         self.meaning = self._meaning(config.embedding_every) if config.embedding_weight else None
@@ -63,6 +66,7 @@ class Tuning:
     def run(self, on_progress: Callable[[Progress], None], *, report_steps: int = 50) -> Tuned:
         """Train; the averaged weights at the end."""
         config, began = self._config, time.perf_counter()
+        torch.manual_seed(self._drawn)
         optimiser = torch.optim.AdamW(
             [
                 {"params": self.encoder.parameters(), "lr": config.learning_rate, "weight_decay": 0.0},
@@ -77,7 +81,7 @@ class Tuning:
         self._averages = [parameter.detach().clone() for parameter in self._parameters()]
         for number, epoch in enumerate(epochs):
             for index, batch in enumerate(epoch):
-                losses.append(self._step(batch, optimiser, seed=config.seed + step))
+                losses.append(self._step(batch, optimiser, seed=self._drawn + step))
                 schedule.step()
                 step += 1
                 rows += len(batch.examples)
@@ -91,8 +95,8 @@ class Tuning:
 
     def _epoch(self, number: int) -> list[Batch]:
         config = self._config
-        long = long_ones(self._examples, share=config.long_share, most_tokens=config.max_tokens, seed=config.seed + 1000 + number)
-        return list(batches([*self._examples, *long], most_tokens=config.batch_tokens, most_rows=config.batch_rows, seed=config.seed + 2000 + number))
+        long = long_ones(self._examples, share=config.long_share, most_tokens=config.max_tokens, seed=self._drawn + 1000 + number)
+        return list(batches([*self._examples, *long], most_tokens=config.batch_tokens, most_rows=config.batch_rows, seed=self._drawn + 2000 + number))
 
     def _step(self, batch: Batch, optimiser: torch.optim.Optimizer, *, seed: int) -> float:
         self.encoder.training = True

@@ -399,14 +399,20 @@ async def test_blindness_is_told_with_its_reason(browser: httpx.AsyncClient, par
     now = datetime.now(UTC)
     await sign_in(browser)
     lost = {"state": "silent", "polled_at": now.isoformat()}
+    new = {"state": "waiting", "polled_at": now.isoformat()}
     good = {"state": "ok", "polled_at": now.isoformat()}
     seen = {"watermark": now.isoformat(), "blind": [], "behind": 0}
     for status, sources, words in (
         (seen | {"blind": ["yuqing.scored.v1-0"]}, {"a": good}, "No worker is alive on 1 partitions"),
         (seen | {"watermark": None}, {"a": good}, "nothing is being watched"),
-        (seen, {"a": lost, "b": lost}, "All 2 sources are lost"),
-        (seen, {"a": lost, "b": good}, "1 of 2 sources are lost: a"),
-        (seen, {"a": good | {"polled_at": (now - timedelta(hours=1)).isoformat()}}, "All 1 sources are lost"),
+        (seen, {"a": lost, "b": lost}, "None of 2 sources brings anything."),
+        (
+            seen,
+            {"a": lost, "b": new | {"last_error": "https://b.example/: <b> does not resolve"}},
+            "None of 2 sources brings anything, for example b: https://b.example/: &lt;b&gt; does not",
+        ),
+        (seen, {"a": lost, "b": good}, "Nothing comes from 1 of 2 sources: a"),
+        (seen, {"a": good | {"polled_at": (now - timedelta(hours=1)).isoformat()}}, "None of 1 sources brings anything."),
         (seen | {"watermark": (now - timedelta(minutes=30)).isoformat()}, {"a": good}, "complete only until 30 min ago"),
         (seen, {"a": good}, "Eyes open"),
     ):
@@ -414,7 +420,7 @@ async def test_blindness_is_told_with_its_reason(browser: httpx.AsyncClient, par
             other.cookies.update(browser.cookies)
             page = (await other.get("/")).text
         assert words in page
-        assert ("No alert is on, but" in page) == ("lost: a" not in words and "complete" not in words and "Eyes" not in words)
+        assert ("No alert is on, but" in page) == ("sources: a" not in words and "complete" not in words and "Eyes" not in words)
 
 
 async def test_sources_that_fell_silent_stand_apart_from_opinions(browser: httpx.AsyncClient, parts: Parts) -> None:

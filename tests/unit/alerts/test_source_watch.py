@@ -68,6 +68,27 @@ def test_nothing_left_at_all_is_told_even_where_nothing_ever_came() -> None:
     assert look(Watching(), {}, NOON) == (Watching(), [])
 
 
+def test_sources_that_have_not_answered_yet_leave_us_blind_though_none_of_them_is_lost() -> None:
+    waiting = {"cls": source("waiting", "zh"), "sina": source("waiting")}
+    watching, first = look(Watching(), waiting, NOON)
+    assert first == []
+    watching, told_now = look(watching, waiting, NOON + LAST_FOR)
+    assert told(told_now) == [("language:all", "firing", 1), ("language:zh", "firing", 1)]
+    _, back = look(watching, waiting | {"sina": source("ok")}, NOON + 2 * LAST_FOR)
+    assert told(back) == [("language:all", "resolved", 2)]
+
+
+def test_a_lost_source_is_not_back_because_its_scraper_began_anew() -> None:
+    others = {"feed": source("ok", "en")}
+    watching, _ = look(Watching(), others | {"cls": source("silent")}, NOON)
+    watching, told_now = look(watching, others | {"cls": source("waiting")}, NOON + MINUTE)
+    assert told_now == []
+    watching, told_now = look(watching, others | {"cls": source("silent")}, NOON + 2 * MINUTE)
+    assert told_now == []
+    _, back = look(watching, others | {"cls": source("ok")}, NOON + 3 * MINUTE)
+    assert told(back) == [("source:cls", "resolved", 2)]
+
+
 def test_who_last_spoke_a_language_long_ago_is_not_missed_in_it() -> None:
     old = {"feed": source("silent", langs={"zh": NOON - SPOKEN_WITHIN - MINUTE}), "other": source("ok", "en")}
     watching, _ = look(Watching(), old, NOON)
@@ -75,7 +96,7 @@ def test_who_last_spoke_a_language_long_ago_is_not_missed_in_it() -> None:
 
 
 def test_partial_sources_are_not_lost() -> None:
-    assert look(Watching(), {"feed": source("partial", "en"), "gone": source("off")}, NOON)[1] == []
+    assert look(Watching(), {"feed": source("partial", "en"), "new": source("waiting")}, NOON)[1] == []
 
 
 def test_everyone_hears_of_blindness_and_only_those_who_ask_of_single_sources() -> None:

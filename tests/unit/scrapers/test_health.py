@@ -10,7 +10,7 @@ from scrapers.health import STALE_AFTER, Health, after_failure, after_success, s
 from tests.support.records import NOON
 
 NEW = Health(since=NOON)
-GOOD = after_success(NEW, at=NOON, published=3, dropped=0)
+GOOD = settled(after_success(NEW, at=NOON, published=3, dropped=0), "ok")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,20 @@ def test_a_source_that_does_not_answer_becomes_silent_and_recovers() -> None:
 def test_a_source_that_never_answered_is_silent_too() -> None:
     failed = after_failure(NEW, at=NOON, reason=Reason.SOURCE_UNAVAILABLE, message="no answer")
     assert state_of(failed, at=NOON + timedelta(hours=1), interval_s=60) == "silent"
+
+
+def test_a_source_that_has_not_answered_yet_is_not_called_well() -> None:
+    assert NEW.state == "waiting"
+    failed = settled(after_failure(NEW, at=NOON, reason=Reason.SOURCE_UNAVAILABLE, message="no answer"), "waiting")
+    assert state_of(failed, at=NOON, interval_s=60) == "waiting"
+    restarted = after_failure(Health(since=NOON, last_good_at=NOON - timedelta(minutes=1)), at=NOON, reason=Reason.SOURCE_UNAVAILABLE, message="no answer")
+    assert state_of(restarted, at=NOON, interval_s=60) == "waiting"
+    assert state_of(after_success(restarted, at=NOON, published=0, dropped=None), at=NOON, interval_s=60) == "ok"
+
+
+def test_a_first_answer_settles_whatever_state_it_brings() -> None:
+    assert settled(after_success(NEW, at=NOON, published=1, dropped=2), "partial").state == "partial"
+    assert settled(after_failure(NEW, at=NOON, reason=Reason.SOURCE_WALLED, message="no"), "walled").state == "waiting"
 
 
 def test_a_source_that_answers_without_news_for_a_day_is_stale() -> None:

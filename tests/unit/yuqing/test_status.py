@@ -200,7 +200,7 @@ def test_redis_that_refuses_the_password_is_not_called_absent(command: Command, 
 def state(**changes: Any) -> dict[str, Any]:
     """What `read_status` gives while all is well."""
     partitions = [{"partition": "yuqing.documents.v1-0", "behind": 7, "reported_s_ago": 1.2}]
-    sources = {"a.example": {"state": "walled", "last_good_at": None, "last_error": "403"}}
+    sources = {"a.example": {"state": "walled", "last_good_at": None, "last_error": "https://a.example/rss: answered 403"}, "b.example": {"state": "partial"}}
     return {"watermark": WATERMARK, "behind": 7, "blind": [], "partitions": partitions, "detection": None, "sources": sources} | changes
 
 
@@ -221,8 +221,14 @@ def detection(**changes: Any) -> dict[str, Any]:
         (state(detection=detection()), "share 3.67, day off, count 12.00", 0),
         (state(detection=detection(silent=True)), "SILENT: no text from any source", 1),
         (state(detection=detection(shifted=True)), "SHIFT: all subjects rise together", 0),
+        (state(), "sources: 0 of 2 sources well (1 partial, 1 walled, e.g. a.example: answered 403)", 0),
+        (
+            state(sources=state()["sources"] | {"b.example": {"state": "waiting"}}),
+            "sources: BLIND: none of 2 sources brings anything (1 walled, 1 waiting, e.g. a.example: answered 403)",
+            1,
+        ),
     ],
-    ids=["alive", "blind", "never", "not-looked", "looked", "thresholds", "silent", "shifted"],
+    ids=["alive", "blind", "never", "not-looked", "looked", "thresholds", "silent", "shifted", "partial", "no-source-left"],
 )
 def test_status_tells_calm_from_blind(command: Command, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], words: str, code: int) -> None:
     async def read(_: object) -> dict[str, Any]:

@@ -28,8 +28,31 @@ def test_metrics_are_summed_over_labels_and_kept_apart_by_state() -> None:
 
 
 def test_the_status_line_says_what_a_person_wants_to_know() -> None:
-    line = status_line({"yuqing_source_state:ok": 2, "yuqing_scraper_documents_total": 7}, {"yuqing_documents_scored_total": 7}, {}, n_sources=3, rss_mb={"work": 900})
-    assert line == "2 of 3 sources well; fetched 7, scored 7, behind 0, dead 0, firing 0, to deliver 0; MB: work 900"
+    line = status_line(
+        {"yuqing_source_state:ok": 2, "yuqing_source_state:walled": 1, "yuqing_scraper_fetches_total": 9, "yuqing_scraper_documents_total": 7},
+        {"yuqing_documents_scored_total": 7},
+        {},
+        n_sources=3,
+        rss_mb={"work": 900},
+        why="a.example: answered 403",
+    )
+    assert line == "2 of 3 sources well (1 walled, e.g. a.example: answered 403); fetched 7, scored 7, behind 0, dead 0, firing 0, to deliver 0; MB: work 900"
+
+
+@pytest.mark.parametrize(
+    ("scraper", "words"),
+    [
+        ({}, "no word of 3 sources: the scraper does not answer;"),
+        ({"yuqing_source_state:waiting": 3, "yuqing_scraper_fetches_total": 0}, "no source has answered yet (3 to ask);"),
+        ({"yuqing_source_state:waiting": 3, "yuqing_scraper_fetches_total": 1}, "BLIND: none of 3 sources brings anything (3 waiting, e.g. a.example does not resolve);"),
+        ({"yuqing_source_state:waiting": 2, "yuqing_source_state:silent": 1, "yuqing_scraper_fetches_total": 3}, "BLIND: none of 3 sources brings anything (1 silent, 2 waiting"),
+        ({"yuqing_source_state:waiting": 2, "yuqing_source_state:ok": 1, "yuqing_scraper_fetches_total": 3}, "1 of 3 sources well (2 waiting, e.g."),
+        ({"yuqing_source_state:partial": 3, "yuqing_scraper_fetches_total": 3}, "0 of 3 sources well (3 partial"),
+    ],
+    ids=["dead", "begun", "offline", "offline-long", "one", "partial"],
+)
+def test_the_status_line_never_takes_blind_for_well(scraper: dict[str, float], words: str) -> None:
+    assert status_line(scraper, {}, {}, n_sources=3, rss_mb={}, why="a.example does not resolve").startswith(words)
 
 
 def test_the_status_line_says_when_there_is_nothing_to_watch() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from models.adapters import SCALE, Array, merged_tensors
 from models.features import GROUPS
 from models.heads import Head
-from models.training.average import mean_adapters, mean_head
+from models.training.average import is_kin, mean_adapters, mean_head
 from opinion.errors import ModelLoadError
 
 RANDOM = np.random.default_rng(1)
@@ -61,3 +62,9 @@ def test_heads_are_averaged_value_by_value() -> None:
     mean = mean_head([first, second])
     np.testing.assert_allclose(mean.inner, (first.inner + second.inner) / 2)
     np.testing.assert_allclose(mean.outer_bias, (first.outer_bias + second.outer_bias) / 2)
+
+
+def test_heads_that_began_apart_are_no_kin_and_those_that_moved_apart_are() -> None:
+    first, moved = head(), RANDOM.normal(size=(3, 4)).astype(np.float32) / 3
+    assert is_kin(first, msgspec.structs.replace(first, outer=first.outer + moved))
+    assert not is_kin(first, msgspec.structs.replace(first, outer=-first.outer))

@@ -8,13 +8,13 @@ import pytest
 from models import encoder_files
 from models.cards import ADAPTERS, CARD, HEADS, read_card
 from models.registry import load_backend
-from models.training import finish, run
+from models.training import average, finish, run
 from models.training.config import TrainConfig, load_config
 from models.training.rows import Row
 from models.training.run import train, weights_of
 from models.training.split import Part
 from models.training.tune import Progress
-from opinion.errors import ConfigError
+from opinion.errors import ConfigError, ModelLoadError
 from opinion.records import DocumentKind
 from opinion.settings import Settings
 from tests.support.model import tiny_directory
@@ -68,6 +68,20 @@ def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> Non
         train(CONFIG, tmp_path / name, base=base, device="cpu", threads=1)
     assert (tmp_path / "one" / ADAPTERS).read_bytes() == (tmp_path / "two" / ADAPTERS).read_bytes()
     assert (tmp_path / "one" / HEADS).read_bytes() == (tmp_path / "two" / HEADS).read_bytes()
+
+
+def test_trainings_in_another_order_have_a_mean_and_those_of_another_seed_have_none(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(average, "material", material)
+    for name, changes in {"first": {}, "second": {"order": 1}, "strange": {"seed": 5}}.items():
+        train(msgspec.structs.replace(CONFIG, **changes), tmp_path / name, base=base, device="cpu", threads=1)
+    first, second, strange = tmp_path / "first", tmp_path / "second", tmp_path / "strange"
+    assert (first / ADAPTERS).read_bytes() != (second / ADAPTERS).read_bytes()
+    card = average.average([first, second], tmp_path / "mean", base=base, name="mean", max_tokens=64)
+    assert card["mean_of"] == [read_card(one).revision for one in (first, second)]
+    assert read_card(tmp_path / "mean").measured("sentiment")
+    with pytest.raises(ModelLoadError, match=f"{first} and {strange} began with different values"):
+        average.average([first, strange], tmp_path / "none", base=base, name="none", max_tokens=64)
+    assert not (tmp_path / "none").exists()
 
 
 def test_training_learns_what_can_be_learnt(base: Path, tmp_path: Path) -> None:
