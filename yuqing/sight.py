@@ -30,7 +30,7 @@ def line_of(states: Mapping[str, float], *, n_sources: int, why: str = "", tried
     """
     others = ", ".join(f"{states[state]:.0f} {state}" for state in _ORDER if state != "ok" and states.get(state))
     if not tried and not any(states.get(state) for state in BRINGING):
-        return f"no source has answered yet ({n_sources} to ask)"
+        return f"no source has answered yet ({n_sources} waiting)"
     told = f" ({others}{f', e.g. {why}' if why else ''})" if others else ""
     if is_blind(states):
         return f"BLIND: none of {n_sources} sources brings anything{told}"

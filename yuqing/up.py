@@ -267,7 +267,7 @@ def status_line(scraper: Mapping[str, float], worker: Mapping[str, float], alert
 
 def _sources_line(scraper: Mapping[str, float], *, n_sources: int, why: str) -> str:
     if not n_sources:
-        return "no sources (set YUQING_SOURCES to addresses of feeds)"
+        return "BLIND: no sources (set YUQING_SOURCES: `default`, or addresses of feeds)"
     if not scraper:
         return f"no word of {n_sources} sources: the scraper does not answer"
     states = {state: scraper.get(f"yuqing_source_state:{state}", 0.0) for state in SOURCE_STATES}

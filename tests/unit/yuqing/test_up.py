@@ -43,7 +43,7 @@ def test_the_status_line_says_what_a_person_wants_to_know() -> None:
     ("scraper", "words"),
     [
         ({}, "no word of 3 sources: the scraper does not answer;"),
-        ({"yuqing_source_state:waiting": 3, "yuqing_scraper_fetches_total": 0}, "no source has answered yet (3 to ask);"),
+        ({"yuqing_source_state:waiting": 3, "yuqing_scraper_fetches_total": 0}, "no source has answered yet (3 waiting);"),
         ({"yuqing_source_state:waiting": 3, "yuqing_scraper_fetches_total": 1}, "BLIND: none of 3 sources brings anything (3 waiting, e.g. a.example does not resolve);"),
         ({"yuqing_source_state:waiting": 2, "yuqing_source_state:silent": 1, "yuqing_scraper_fetches_total": 3}, "BLIND: none of 3 sources brings anything (1 silent, 2 waiting"),
         ({"yuqing_source_state:waiting": 2, "yuqing_source_state:ok": 1, "yuqing_scraper_fetches_total": 3}, "1 of 3 sources well (2 waiting, e.g."),
@@ -56,7 +56,7 @@ def test_the_status_line_never_takes_blind_for_well(scraper: dict[str, float], w
 
 
 def test_the_status_line_says_when_there_is_nothing_to_watch() -> None:
-    assert status_line({}, {}, {}, n_sources=0, rss_mb={}).startswith("no sources (set YUQING_SOURCES")
+    assert status_line({}, {}, {}, n_sources=0, rss_mb={}).startswith("BLIND: no sources (set YUQING_SOURCES: `default`")
 
 
 def test_what_is_brought_to_us_is_counted_among_the_sources(tmp_path: Path) -> None:
