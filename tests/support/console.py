@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 from msgspec.structs import replace
 
+from alerts.api.app import build_api
 from alerts.api.parts import Parts
 from opinion.records import Alert, AlertEvidence, AlertStatus, AlertWindow, ScoredDocument, Severity
 from opinion.windows import Applied
@@ -18,6 +21,7 @@ from tests.support.records import NEGATIVE, NEUTRAL, POSITIVE, alert, scored
 
 BROWSER = {"accept": "text/html,application/xhtml+xml", "accept-language": "en", "sec-fetch-site": "same-origin"}
 SUBJECT = "entity:XDEM:HSRY"
+PAGES = ["/", "/alerts/al_001", "/subjects", f"/subjects/{SUBJECT}", "/documents", "/sources", "/receivers", "/system"]
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>' onmouseover='alert(3)"
 """A text that tries to leave its place, as text and as an attribute."""
 
@@ -90,3 +94,41 @@ async def fill(parts: Parts, documents: list[ScoredDocument]) -> None:
     """Count documents and keep them."""
     await parts.windows.apply("scored-0", [Applied(offset, item) for offset, item in enumerate(documents)])
     await parts.archive.put(0, list(enumerate(documents)))
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page: tags with their attributes, and all text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def browser_of(parts: Parts) -> httpx.AsyncClient:
+    """A client of the console over these parts, as a browser asks."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=build_api(parts)), base_url="http://console", headers=BROWSER)
+
+
+def changed_parts(parts: Parts, **changes: Any) -> Parts:
+    """The parts with some in place of others."""
+    return dataclasses.replace(parts, **changes)
+
+
+def answering(value: Any) -> Any:
+    """A coroutine function that returns the value."""
+
+    async def answer() -> Any:
+        return value
+
+    return answer
