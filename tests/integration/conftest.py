@@ -1,4 +1,4 @@
-"""A console over real Redis, and a browser of it."""
+"""What the API and the console stand on, over real Redis, and a browser of the console."""
 
 from __future__ import annotations
 

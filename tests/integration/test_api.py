@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,19 +13,12 @@ from alerts.channels.channel import Sender
 from alerts.deliver import Deliverer
 from opinion.clock import SystemClock
 from opinion.metrics import AlerterMetrics
-from opinion.names import Names
-from tests.support.api import api_parts, bearer
+from tests.support.api import bearer
 from tests.support.receiver import Receiver
 from tests.support.records import alert
 
 pytestmark = pytest.mark.integration
 TOKEN = bearer()
-
-
-@pytest.fixture
-async def parts(redis_url: str, names: Names, tmp_path: Path) -> AsyncIterator[Parts]:
-    async with api_parts(redis_url, names, tmp_path) as found:
-        yield found
 
 
 async def _deliver(parts: Parts) -> None:

@@ -27,12 +27,6 @@ OPEN_PATHS = {"/healthz", "/readyz", "/metrics", "/", "/openapi.json"}
 
 
 @pytest.fixture
-async def parts(redis_url: str, names: Names, tmp_path: Path) -> AsyncIterator[Parts]:
-    async with api_parts(redis_url, names, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
 async def api(parts: Parts) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=build_api(parts)), base_url="http://api", headers=bearer()) as client:
         yield client
