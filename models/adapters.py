@@ -1,7 +1,8 @@
 """What our training adds to the encoder, as a file of a few megabytes, and its merging into a directory that loads like any other.
 
 `<linear>.down` (rank, in) and `<linear>.up` (out, rank) add SCALE x up x down to a matrix; `<norm>.weight` and `.bias` replace a norm's;
-`embeddings.kinds` (2, hidden) is added to every word of a news or social text.
+`embeddings.kinds` (2, hidden) is added to every word of a news or social text. Halves of adapters may be kept in 8 bits, each of their `rank` vectors with a
+`.scale` of its own: half the size, or twice the rank.
 """
 
 from __future__ import annotations
@@ -32,13 +33,41 @@ Tensors = Mapping[str, Array]
 KINDS_NAME = KINDS
 SCALE = 2.0
 """What an adapter's product is multiplied with: the common alpha / rank."""
+_SCALE = ".scale"
+_ALONG = {"up": 0, "down": 1}
+"""The axis that a vector of an adapter's half runs along; the other is its rank."""
 FORM = 1
 """Raised when the merged form changes, so that an old cache is not read."""
 
 
-def adapters_bytes(tensors: Tensors) -> bytes:
-    """The adapters as a file, in float16. The same tensors give the same bytes."""
-    return save({name: np.ascontiguousarray(tensors[name], np.float16) for name in sorted(tensors)})
+def adapters_bytes(tensors: Tensors, *, eight_bits: bool = False) -> bytes:
+    """The adapters as a file: in float16, or their halves in 8 bits (an error of less than a percent of a vector's length). The same tensors give the same bytes."""
+    kept: dict[str, Array] = {}
+    for name in sorted(tensors):
+        if eight_bits and (along := _ALONG.get(name.rpartition(".")[2])) is not None:
+            kept[name], kept[f"{name}{_SCALE}"] = _in_eight_bits(tensors[name].astype(np.float32), along=along)
+        else:
+            kept[name] = np.ascontiguousarray(tensors[name], np.float16)
+    return save(kept)
+
+
+def adapters_from(data: bytes) -> dict[str, Array]:
+    """The adapters of a file, whatever they are kept in.
+
+    Errors:
+        SafetensorError: no such file.
+    """
+    kept = load(data)
+    scales = {name.removesuffix(_SCALE): kept.pop(name) for name in list(kept) if name.endswith(_SCALE)}
+    with np.errstate(invalid="ignore"):  # what is no number is told by who merges it
+        return {name: tensor * scales[name] if name in scales else tensor for name, tensor in kept.items()}
+
+
+def _in_eight_bits(half: Array, *, along: int) -> tuple[Array, Array]:
+    """Whole numbers from -127 to 127, and what to multiply each vector with."""
+    scale = np.abs(half).max(axis=along, keepdims=True) / 127
+    numbers = np.divide(half, scale, out=np.zeros_like(half), where=np.isfinite(scale) & (scale > 0))  # a scale that is no number makes all of its vector none
+    return np.rint(numbers).astype(np.int8), scale.astype(np.float32)
 
 
 def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -> Path:
@@ -62,7 +91,7 @@ def merged_directory(base: Path, file: Path, *, sha256: str, models_dir: Path) -
         with locked(models_dir / f".{directory.name}.lock"):
             if not directory.is_dir():
                 log.info("merging adapters", into=str(directory))
-                _merge(base, load(data), directory)
+                _merge(base, adapters_from(data), directory)
     except SafetensorError as error:
         msg = f"{file}: not a file of adapters: {error}"
         raise ModelLoadError(msg) from error

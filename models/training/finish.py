@@ -59,15 +59,25 @@ def pooling_of(reader: Passes, rows: Sequence[Row]) -> Pooling:
 
 
 def finish(
-    *, adapters: Tensors, heads: dict[str, Head], rows: Sequence[Row], parts: Sequence[Part], base: Path, out: Path, name: str, max_tokens: int, mean_of: Sequence[str] = ()
+    *,
+    adapters: Tensors,
+    heads: dict[str, Head],
+    rows: Sequence[Row],
+    parts: Sequence[Part],
+    base: Path,
+    out: Path,
+    name: str,
+    max_tokens: int,
+    eight_bits: bool = False,
+    mean_of: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write adapters, calibrated heads and the card into `out`; returns the card. `mean_of` names the models whose mean the weights are.
+    """Write adapters, calibrated heads and the card into `out`; returns the card. `eight_bits` keeps the adapters in those; `mean_of` names the models whose mean the weights are.
 
     Errors:
         ModelLoadError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    blob = adapters_bytes(adapters)
+    blob = adapters_bytes(adapters, eight_bits=eight_bits)
     (out / ADAPTERS).write_bytes(blob)
     sha256 = hashlib.sha256(blob).hexdigest()
     reader = Reader(merged_directory(base, out / ADAPTERS, sha256=sha256, models_dir=base.parent), max_tokens=max_tokens)

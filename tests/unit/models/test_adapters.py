@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.adapters import Tensors, adapters_bytes, merged_directory
+from models.adapters import Tensors, adapters_bytes, adapters_from, merged_directory
 from models.encoder import Encoder
 from models.encoder_files import WORDS_FILE
 from models.training.lora import TunableEncoder
@@ -78,6 +80,26 @@ def test_what_lies_beside_the_base_is_taken_and_the_rest_made_elsewhere(base: Pa
 def test_the_same_adapters_are_the_same_bytes() -> None:
     adapters = random_adapters()
     assert adapters_bytes(adapters) == adapters_bytes(dict(reversed(adapters.items())))
+
+
+@given(st.integers(1, 5), st.floats(1e-6, 1e3), st.integers(0, 2**32 - 1))
+def test_eight_bits_keep_each_vector_within_a_step_of_its_own(rank: int, size: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    adapters = {"a.up": random.normal(size=(6, rank)).astype(np.float32) * size, "a.down": random.normal(size=(rank, 8)).astype(np.float32), "norm.weight": np.ones(8, np.float32)}
+    adapters["a.down"][0] = 0  # a rank that a training never used
+    found = adapters_from(adapters_bytes(adapters, eight_bits=True))
+    assert found.keys() == adapters.keys()
+    assert (np.abs(found["a.up"] - adapters["a.up"]) <= np.abs(adapters["a.up"]).max(0) / 253).all()
+    assert (np.abs(found["a.down"] - adapters["a.down"]) <= np.abs(adapters["a.down"]).max(1, keepdims=True) / 253).all()
+
+
+def test_eight_bits_hide_no_values_that_are_no_numbers(base: Path, tmp_path: Path) -> None:
+    adapters = random_adapters()
+    name = next(name for name in adapters if name.endswith(".up"))
+    for wrong in (np.nan, np.inf):
+        changed = adapters | {name: np.full_like(adapters[name], wrong)}
+        with pytest.raises(ModelLoadError, match="no numbers"):
+            merge(base, adapters_bytes(changed, eight_bits=True), tmp_path)
 
 
 def test_another_hash_is_refused(base: Path, tmp_path: Path) -> None:
