@@ -69,7 +69,7 @@ def test_a_training_is_promoted_listed_and_rolled_back(command: Command, run: Ca
     result = command("model", "promote", "run-1")
     assert (result.exit_code, result.stdout) == (0, f"tiny-1@{revision} is in use from now on: {shelf.place(revision)}\n")
     assert result.stderr.endswith(RESTART)
-    assert f"ok     sentiment on zh_press, other writers: accuracy {PRESS.accuracy} -> {PRESS.accuracy + 0.02:.4f} (140 rows)" in result.stderr
+    assert f"ok     sentiment on zh_press, other writers: accuracy {PRESS.accuracy:.4f} -> {PRESS.accuracy + 0.02:.4f} (140 rows)" in result.stderr
     shutil.rmtree(folder)
     assert in_use(command) == [revision]
     assert (row := listed(command)[1])["promoted_at"] is not None
@@ -107,7 +107,7 @@ def test_a_model_that_is_worse_is_refused_and_can_be_forced(command: Command, ru
     assert (result.exit_code, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
     assert last.startswith("yuqing: not promoted: 1 of ")
-    assert f"sentiment on zh_press, other writers: accuracy {PRESS.accuracy} -> {PRESS.accuracy - 0.0101:.4f} (140 rows); --force" in last
+    assert f"sentiment on zh_press, other writers: accuracy {PRESS.accuracy:.4f} -> {PRESS.accuracy - 0.0101:.4f} (140 rows); --force" in last
     assert not shelf.folder.exists()
     assert command("model", "promote", "run-1", "--force").exit_code == 0
     assert in_use(command) == [revision]
