@@ -55,7 +55,7 @@ class Query(Struct, frozen=True, kw_only=True):
     subject: str | None = None
     since: datetime | None = None
     until: datetime | None = None  # not included
-    sentiment: str | None = None
+    sentiment: str | None = None  # on the subject, where one is asked for
     lang: str | None = None  # en, zh
     kind: str | None = None
     source: str | None = None
@@ -212,6 +212,7 @@ class Archive:
             found = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
             self._path.chmod(0o600)
             found.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
+            found.create_function("sentiment_on", 2, _sentiment_on, deterministic=True)
             self._local.connection = found
             self._connections.append(found)
         return found
@@ -266,13 +267,19 @@ def _select(query: Query) -> tuple[str, list[object]]:
         conditions.append((f"({time}, d.row) < (?, ?)", list(query.after)))
     if query.lang is not None:
         conditions.append(("d.lang LIKE ? ESCAPE '\\'", [_like(query.lang) + "%"]))
-    conditions += [(f"d.{column} = ?", [value]) for column in ("sentiment", "kind", "source", "story") if (value := getattr(query, column)) is not None]
+    conditions += [(f"d.{column} = ?", [value]) for column in ("kind", "source", "story") if (value := getattr(query, column)) is not None]
     if query.words:
         conditions.append(_words(query.words))
+    if query.sentiment is not None:
+        conditions.append(("d.sentiment = ?" if query.subject is None else "sentiment_on(d.scored, s.subject) = ?", [query.sentiment]))
     origin = "subjects s JOIN documents d ON d.row = s.row" if query.subject is not None else "documents d"
     where = " AND ".join(text for text, _ in conditions)
     values = [value for _, some in conditions for value in some]
     return f"SELECT d.scored, d.event_ms, d.row FROM {origin} WHERE {where} ORDER BY {time} DESC, d.row DESC LIMIT ?", [*values, query.limit]  # noqa: S608 - only our own words
+
+
+def _sentiment_on(scored: str, subject: str) -> str:
+    return decode(scored.encode(), ScoredDocument).sentiment_on(subject).label
 
 
 def _words(words: str) -> tuple[str, list[object]]:

@@ -237,16 +237,16 @@ class Tick:
         alert = compose(
             transition,
             name=await self._store.subject_name(transition.subject),
-            evidence=await self._explained(choose_evidence(candidates[-EVIDENCE_CANDIDATES:])),
+            evidence=await self._explained(choose_evidence(candidates[-EVIDENCE_CANDIDATES:]), subject=transition.subject),
             trend=trend_of(self._detector.series(transition.subject), int(spike.at.timestamp())),
             links=links,
             rules_version=self._detector.rules.version,
         )
         return await self._marked(alert)
 
-    async def _explained(self, evidence: Sequence[AlertEvidence]) -> list[AlertEvidence]:
+    async def _explained(self, evidence: Sequence[AlertEvidence], *, subject: str) -> list[AlertEvidence]:
         """The evidence with the words that decided, of the first documents, as far as a worker says in time."""
-        questions = [Question(doc_id=item.doc_id, title=item.title, kind=item.kind, lang=item.lang) for item in evidence[:MOST_ASKED]]
+        questions = [question_of(item, subject=subject) for item in evidence[:MOST_ASKED]]
         try:
             why = await self._explanations.ask(questions, within_s=EXPLAIN_WITHIN_S)
         except StoreUnavailable as error:
@@ -272,3 +272,8 @@ class Tick:
         newest = max((item.fetched_at for item in alert.evidence if item.fetched_at is not None), default=None)
         if newest is not None and alert.status in {AlertStatus.FIRING, AlertStatus.UPDATED}:
             self._metrics.alert_delay.observe(max(0.0, (self._clock.now() - newest).total_seconds() / self._clock.speed))
+
+
+def question_of(item: AlertEvidence, *, subject: str) -> Question:
+    """Why a document is negative on the subject of an alert."""
+    return Question(doc_id=item.doc_id, title=item.title, kind=item.kind, lang=item.lang, company=subject.partition("entity:")[2])

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from models.backends.base import Backend, Floats, ModelInput
 from opinion.records import Evidence
 
@@ -27,7 +29,8 @@ MOST_WORDS = 64
 def explain(backend: Backend, item: ModelInput) -> list[Evidence]:
     """The spans of `title + newline + text` that spoke most for the winning sentiment, strongest first; none that spoke against it.
 
-    Words in Latin script, the tokenizer's pieces (one to four characters) in Chinese.
+    An input with a name is explained for the sentiment on that one; its own words stay. Spans are words in Latin script, the tokenizer's pieces (one to four
+    characters) in Chinese.
 
     Errors:
         InferenceError: the model fails (retryable).
@@ -61,12 +64,27 @@ def _text(item: ModelInput) -> str:
 
 
 def _weights(backend: Backend, item: ModelInput, text: str, spans: Sequence[tuple[int, int]]) -> list[float]:
-    """For each span, by how much the winning sentiment's log-probability falls without it."""
-    variants = [text, *(text[:start] + text[end:] for start, end in spans)]
-    sentiment: Floats = backend.score([ModelInput("", variant, item.kind, item.lang) for variant in variants]).sentiment
+    """For each span, by how much the winning sentiment's log-probability falls without it; 0 for one that holds the name."""
+    kept = [span for span in spans if not any(span[0] < end and start < span[1] for start, end in item.names)]
+    sentiment = _sentiments(backend, [_without(item, text, (0, 0)), *(_without(item, text, span) for span in kept)])
     winner = int(sentiment[0].argmax())
     whole = math.log(max(float(sentiment[0, winner]), LEAST))
-    return [whole - math.log(max(float(row[winner]), LEAST)) for row in sentiment[1:]]
+    weights = {span: whole - math.log(max(float(row[winner]), LEAST)) for span, row in zip(kept, sentiment[1:], strict=True)}
+    return [weights.get(span, 0.0) for span in spans]
+
+
+def _without(item: ModelInput, text: str, span: tuple[int, int]) -> ModelInput:
+    start, end = span
+    names = tuple((left - (end - start), right - (end - start)) if left >= end else (left, right) for left, right in item.names)
+    return ModelInput("", text[:start] + text[end:], item.kind, item.lang, names)
+
+
+def _sentiments(backend: Backend, inputs: Sequence[ModelInput]) -> Floats:
+    """Of each input: on its name, where it has one that the model reads in all of them."""
+    scores = backend.score(inputs)
+    if inputs[0].names and np.isfinite(own := np.array([rows[0] for rows in scores.entities])).all():
+        return own
+    return scores.sentiment
 
 
 def _strongest(text: str, spans: Sequence[tuple[int, int]], weights: Sequence[float]) -> list[Evidence]:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from opinion.names import Names, digest
-from opinion.records import AlertEvidence, ScoredDocument
+from opinion.records import AlertEvidence, Document, ScoredDocument, Sentiment
 
 TITLE_CHARS = 160
 LEAST_NEGATIVE = 0.5
@@ -22,16 +22,15 @@ QUOTED_FOR = timedelta(days=6)
 of its subject two days after that. 230 bytes of Redis per negative document."""
 
 Quotes = Mapping[str, Collection[str]]
-"""Id of a negative document -> the subjects that it may be evidence on."""
+"""Id of a document -> the subjects that it may be evidence on."""
 
 _TAKE_OUT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
-def evidence_of(scored: ScoredDocument) -> str:
-    """A negative document as alerts quote it, as JSON; empty of any other. The id comes first: `take_out` goes by it."""
-    if scored.sentiment.negative < LEAST_NEGATIVE:
+def evidence_of(document: Document, sentiment: Sentiment, *, story_id: str) -> str:
+    """A document that is negative on a subject as alerts quote it, as JSON; empty of any other. The id comes first: `take_out` goes by it."""
+    if sentiment.negative < LEAST_NEGATIVE:
         return ""
-    document = scored.document
     item = AlertEvidence(
         doc_id=document.doc_id,
         title=(document.title or document.text)[:TITLE_CHARS],
@@ -39,9 +38,9 @@ def evidence_of(scored: ScoredDocument) -> str:
         publisher=document.publisher,
         published_at=document.published_at,
         lang=document.lang,
-        negative=scored.sentiment.negative,
+        negative=sentiment.negative,
         story_size=1,
-        story_id=scored.story_id,
+        story_id=story_id,
         fetched_at=document.fetched_at,
         kind=str(document.kind),
     )
@@ -52,8 +51,9 @@ def quotes_of(scored: Iterable[ScoredDocument]) -> Quotes:
     """The quotes of judged documents."""
     quotes: dict[str, set[str]] = {}
     for item in scored:
-        if item.counted and item.subjects and item.sentiment.negative >= LEAST_NEGATIVE:
-            quotes.setdefault(item.document.doc_id, set()).update(item.subjects)
+        subjects = [subject for subject in item.subjects if item.sentiment_on(subject).negative >= LEAST_NEGATIVE] if item.counted else []
+        if subjects:
+            quotes.setdefault(item.document.doc_id, set()).update(subjects)
     return quotes
 
 

@@ -35,11 +35,12 @@ class Question(Struct, frozen=True, kw_only=True):
     text: str = ""
     kind: str
     lang: str
+    company: str = ""  # `<MIC>:<code>` where it is asked why the text is so of this company, if it names several
 
     @property
     def key(self) -> str:
-        """The same for the same wording."""
-        return digest(f"{self.doc_id}\n{self.title}\n{self.text}", chars=32)
+        """The same for the same wording and company."""
+        return digest("\n".join([self.doc_id, self.title, self.text, *([self.company] if self.company else [])]), chars=32)
 
 
 class Explanations:

@@ -145,6 +145,11 @@ class Sentiment(Struct, frozen=True):
             return "negative"
         return "neutral" if best == self.neutral else "positive"
 
+    @property
+    def clearly_negative(self) -> bool:
+        """Whether it is negative beyond doubt."""
+        return self.negative >= CLEAR_FROM
+
 
 class EntityMention(Struct, frozen=True):
     """A company or asset named in a text."""
@@ -202,10 +207,10 @@ class ScoredDocument(Struct, frozen=True, kw_only=True):
     backend: str = ""
     scored_at: Instant
 
-    @property
-    def clearly_negative(self) -> bool:
-        """Whether the text is negative beyond doubt."""
-        return self.sentiment.negative >= CLEAR_FROM
+    def sentiment_on(self, subject: str) -> Sentiment:
+        """What the text says of a subject it counts for: of a company its own sentiment, of all else that of the text."""
+        own = (mention.sentiment for mention in self.entities if subject == f"entity:{mention.id}")
+        return next(own, self.sentiment)
 
     @property
     def telling_id(self) -> str:

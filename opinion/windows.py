@@ -21,7 +21,7 @@ from opinion.errors import StoreUnavailable
 from opinion.events import telling_day
 from opinion.evidence import Quotes, evidence_of, note_quotes, quotes_of, take_out
 from opinion.names import Names, digest
-from opinion.records import AlertEvidence, Counts, DocumentKind, Pane, PaneKind, ScoredDocument
+from opinion.records import AlertEvidence, Counts, DocumentKind, Pane, PaneKind, ScoredDocument, Sentiment
 from opinion.watermark import Mark
 
 PANE_S = 60
@@ -314,32 +314,31 @@ def _by_subject(batches: Mapping[str, Sequence[Applied]]) -> _Entries:
     for partition, batch in batches.items():
         for item in batch:
             if item.scored.counted:
-                row = _row(item)
                 for subject in item.scored.subjects:
-                    entries.setdefault(subject, {}).setdefault(partition, []).append(row)
+                    entries.setdefault(subject, {}).setdefault(partition, []).append(_row(item, subject))
     return entries
 
 
-def _row(item: Applied) -> _Row:
+def _row(item: Applied, subject: str) -> _Row:
     scored = item.scored
-    document = scored.document
+    document, sentiment = scored.document, scored.sentiment_on(subject)
     return (
         item.offset,
         epoch_ms(scored.event_at),
         telling_day(document, scored.event_at),
         _CODE[document.kind],
-        _class_of(scored),
-        round(scored.polarity * 1_000_000),
+        _class_of(sentiment),
+        round(sentiment.polarity * 10_000) * 100,  # as precise as probabilities are
         scored.telling_id,
         _publisher(document.publisher),
         (document.author_hash or "")[:16],
         digest(document.doc_id, chars=16),
-        evidence_of(scored),
+        evidence_of(document, sentiment, story_id=scored.story_id),
     )
 
 
-def _class_of(scored: ScoredDocument) -> str:
-    return _CLEAR if scored.clearly_negative else _CLASS[scored.sentiment.label]
+def _class_of(sentiment: Sentiment) -> str:
+    return _CLEAR if sentiment.clearly_negative else _CLASS[sentiment.label]
 
 
 @lru_cache(maxsize=4096)

@@ -35,8 +35,8 @@ MOST_CHARS = 300
 class Explaining(Protocol):
     """Something that says why; called in the thread that judges."""
 
-    def explain_quickly(self, document: Document) -> Sequence[Evidence]:
-        """The spans that spoke most for the document's sentiment, strongest first."""
+    def explain_quickly(self, document: Document, *, company: str = "") -> Sequence[Evidence]:
+        """The spans that spoke most for the document's sentiment, or for that on one of several companies in it, strongest first."""
         ...
 
 
@@ -67,7 +67,7 @@ async def answer_questions(explanations: Explanations, judge: Explaining, *, exe
             question = await explanations.take(within_s=WAIT_S)
             if question is None:
                 continue
-            spans = await asyncio.get_running_loop().run_in_executor(executor, _timed, judge, document_of(question, clock=clock), allowance)
+            spans = await asyncio.get_running_loop().run_in_executor(executor, _timed, judge, document_of(question, clock=clock), question.company, allowance)
             await explanations.answer(question, [span.text for span in spans[:WORDS]])
         except StoreUnavailable as error:
             log.warning("no questions are answered while Redis is away", error=str(error))
@@ -76,10 +76,10 @@ async def answer_questions(explanations: Explanations, judge: Explaining, *, exe
             log.warning("a judgement was not explained", error=str(error))
 
 
-def _timed(judge: Explaining, document: Document, allowance: Allowance) -> Sequence[Evidence]:
+def _timed(judge: Explaining, document: Document, company: str, allowance: Allowance) -> Sequence[Evidence]:
     began_s = monotonic_s()
     try:
-        return judge.explain_quickly(document)
+        return judge.explain_quickly(document, company=company)
     finally:
         allowance.spend(monotonic_s() - began_s)
 

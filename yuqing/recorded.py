@@ -235,12 +235,13 @@ class _Told:
     posts: list[int] = field(default_factory=list)  # of those of authors
     negatives: list[tuple[int, str, str, str, bool, bool]] = field(default_factory=list)  # (event_s, story, publisher, author, social, clear), sorted at the end
 
-    def take(self, scored: ScoredDocument) -> None:
+    def take(self, scored: ScoredDocument, *, subject: str) -> None:
         document, event_ms = scored.document, epoch_ms(scored.event_at)
         day = telling_day(document, scored.event_at)
         if self.documents.setdefault((day, document.doc_id), scored.telling_id) != scored.telling_id:
             return  # an edit of a document that was counted: it counts once
-        negative, clear = scored.sentiment.label == "negative", scored.clearly_negative
+        sentiment = scored.sentiment_on(subject)
+        negative, clear = sentiment.label == "negative", sentiment.clearly_negative
         social = PaneKind.of(document.kind) is PaneKind.SOCIAL
         telling = event_ms, digest(document.doc_id), negative, clear, social
         key = day, scored.telling_id, document.publisher
@@ -295,7 +296,7 @@ class _ToldTracks:
         scored = decode(line, ScoredDocument)
         if scored.counted:
             for subject in scored.subjects:
-                self._told.setdefault(subject, _Told()).take(scored)
+                self._told.setdefault(subject, _Told()).take(scored, subject=subject)
 
     def finished(self) -> dict[str, Track]:
         return {subject: told.track() for subject, told in self._told.items()}

@@ -25,7 +25,7 @@ async def list_documents(
     subject: Annotated[str | None, Query(max_length=200)] = None,
     since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
     until: Annotated[AwareDatetime | None, Query(alias="to", description="Not included.")] = None,
-    sentiment: Literal["negative", "neutral", "positive"] | None = None,
+    sentiment: Annotated[Literal["negative", "neutral", "positive"] | None, Query(description="On the company, where `subject` is one; else of the text.")] = None,
     lang: Literal["en", "zh"] | None = None,
     kind: DocumentKind | None = None,
     source: Annotated[str | None, Query(max_length=60)] = None,

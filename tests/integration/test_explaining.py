@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from opinion.clock import ManualClock
@@ -25,8 +26,10 @@ class Words:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def explain_quickly(self, document: Document) -> Sequence[Evidence]:
+    def explain_quickly(self, document: Document, *, company: str = "") -> Sequence[Evidence]:
         self.asked.append(document.title)
+        if company:
+            return [Evidence(company, 0, 1, 1.0)]
         if document.title == "poison":
             raise InferenceError("no")
         return [Evidence(word, 0, len(word), 1.0) for word in document.title.split()]
@@ -51,6 +54,23 @@ async def test_questions_are_answered_once_and_a_failing_one_costs_only_itself(r
         finally:
             await end(answering)
     assert judge.asked == ["profit fell", "poison", "shares sank"]
+    await redis.aclose()
+
+
+async def test_of_one_text_each_company_has_its_own_answer(redis_url: str, names: Names) -> None:
+    redis = connect(redis_url)
+    explanations = Explanations(redis, names)
+    whole, one, other = (msgspec.structs.replace(question(1, "profit fell"), company=company) for company in ("", "XNAS:ONE", "XNAS:TWO"))
+    with ThreadPoolExecutor(1) as executor:
+        answering = asyncio.create_task(answer_questions(explanations, Words(), executor=executor, clock=ManualClock(NOON), allowance=Allowance()))
+        try:
+            async with asyncio.timeout(10):
+                while not await redis.exists(names.explainers):  # noqa: ASYNC110 - it is asked, it does not tell
+                    await asyncio.sleep(0.02)
+            found = [await explanations.ask([asked], within_s=5.0) for asked in (whole, one, other)]
+        finally:
+            await end(answering)
+    assert found == [{"feed:1": ["profit", "fell"]}, {"feed:1": ["XNAS:ONE"]}, {"feed:1": ["XNAS:TWO"]}]
     await redis.aclose()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from alerts.archive import Archive, Query
 from opinion.erased import sign_of
 from opinion.errors import StoreUnavailable
-from opinion.records import Op, ScoredDocument
-from tests.support.records import NEUTRAL, NOON, scored
+from opinion.records import EntityMention, Op, ScoredDocument
+from tests.support.records import NEGATIVE, NEUTRAL, NOON, POSITIVE, scored
 
 DAYS = timedelta(days=30)
 MACRO, DAIRY = "topic:Macro", "entity:XDEM:HSRY"
@@ -44,6 +45,19 @@ async def test_documents_are_found_by_subject_time_and_sentiment_newest_first(ar
     assert await titles(archive, subject=DAIRY) == ["Headline 7", "Headline 5", "Headline 3", "Headline 1"]
     assert await titles(archive, subject=DAIRY, since=NOON + timedelta(seconds=3), until=NOON + timedelta(seconds=7)) == ["Headline 5", "Headline 3"]
     assert await titles(archive, sentiment="neutral") == await titles(archive, lang="zh") == ["贵州茅台股价大跌"]
+
+
+async def test_of_a_company_those_that_speak_ill_of_it_are_found(archive: Archive) -> None:
+    await archive.open()
+    on_dairy = [EntityMention("XDEM:HSRY", "Huasui Dairy", 0.9, sentiment) for sentiment in (NEGATIVE, POSITIVE)]
+    made = [
+        msgspec.structs.replace(scored(at, subjects=(MACRO, DAIRY), sentiment=whole), entities=[mention])
+        for at, (whole, mention) in enumerate(product([NEUTRAL, NEGATIVE], on_dairy))
+    ]
+    await archive.put(0, list(enumerate(made)))
+    assert await titles(archive, subject=DAIRY, sentiment="negative") == ["Headline 2", "Headline 0"]
+    assert await titles(archive, subject=DAIRY, sentiment="positive", words="Headline") == ["Headline 3", "Headline 1"]
+    assert await titles(archive, subject=MACRO, sentiment="negative") == await titles(archive, sentiment="negative") == ["Headline 3", "Headline 2"]
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ class Backend:
         return Scores(sentiment.reshape(-1, 3), topics, np.zeros((len(inputs), 4), np.float32), [self.own(item) for item in inputs])
 
     def own(self, item: ModelInput) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Negative for a name that begins with an O, unreadable for one that begins with a Z, else positive."""
-        rows = {"O": [0.7, 0.2, 0.1], "Z": [np.nan] * 3}
+        """Negative for a name that begins with an O, the more where it slips, unreadable for one that begins with a Z, else positive."""
+        rows = {"O": [0.9, 0.05, 0.05] if "slips" in item.text else [0.7, 0.2, 0.1], "Z": [np.nan] * 3}
         return np.array([rows.get(item.text[start], [0.1, 0.1, 0.8]) for start, _ in item.names], np.float32).reshape(-1, 3)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -129,6 +129,16 @@ def test_in_a_hurry_short_texts_are_explained_in_full() -> None:
     text = "shares look bad today"
     judging = Judge(Backend(), Linker())
     assert judging.explain_quickly(document(title="", text=text)) == judging.explain(document(title="", text=text)) != []
+
+
+def test_why_a_company_is_spoken_ill_of_is_explained_by_what_is_said_of_it() -> None:
+    text = "bad day A up as O slips"
+    judging = Judge(Backend(), NamedLinker())
+    assert [found.text for found in judging.explain_quickly(document(title="", text=text))] == ["bad"]
+    (evidence,) = judging.explain_quickly(document(title="", text=text), company="O")
+    assert (evidence.text, text[evidence.start : evidence.end]) == ("slips", "slips")
+    assert [found.text for found in judging.explain_quickly(document(title="", text=text), company="elsewhere")] == ["bad"]
+    assert [found.text for found in judging.explain_quickly(document(title="", text="bad day for Z, A"), company="Z")] == ["bad"]
 
 
 def test_chinese_pieces_stand_alone_and_latin_ones_join() -> None:
