@@ -28,7 +28,7 @@ HOST = "http://data.gdeltproject.org/gdeltv2"
 """Its certificate is another's, so that https fails; the index's md5 guards the newest file."""
 EVERY = timedelta(minutes=15)
 MOST_BEHIND = timedelta(hours=24)
-"""Files further back are left out: a day of them takes some minutes."""
+"""Files further back are left out, and told as a problem: a day of them takes some minutes, and what is older is no longer counted."""
 MOST_BYTES = 200_000_000
 """Largest table believed: real ones are 10 to 40 MB."""
 MOST_ROWS = 20_000
@@ -70,13 +70,15 @@ def follow(response: Response, place: str) -> list[Step]:
     if newest is None:
         raise PageChanged("the index names a file of no instant")
     last = _instant(place)
-    first = newest if last is None else max(last + EVERY, newest - MOST_BEHIND)
+    due = newest if last is None else last + EVERY
+    first = max(due, newest - MOST_BEHIND)
+    missed = f"{(first - due) // EVERY} files before {first:%Y-%m-%d %H:%M} were left out: they are more than {MOST_BEHIND // timedelta(hours=1)} h back" if first > due else ""
     base = found["url"].rsplit("/", 1)[0]
     steps: list[Step] = []
     while first <= newest:
         stamp = first.strftime("%Y%m%d%H%M%S")
-        steps.append(Step(ask=Ask(url=f"{base}/{stamp}{found['rest']}"), place=stamp, md5=found["md5"] if first == newest else ""))
-        first += EVERY
+        steps.append(Step(ask=Ask(url=f"{base}/{stamp}{found['rest']}"), place=stamp, md5=found["md5"] if first == newest else "", missed=missed))
+        first, missed = first + EVERY, ""
     return steps
 
 

@@ -98,9 +98,6 @@ async def test_a_body_may_end_with_the_connection(fetcher: Fetcher, server: Feed
     assert (await ask(fetcher, server, Reply([b"HTTP/1.0 200 X\r\n\r\n", FEED]))).body == FEED
 
 
-# not modified
-
-
 async def test_validators_are_sent_back_and_304_has_no_body(fetcher: Fetcher, server: FeedServer) -> None:
     server.replies["/feed"] = [reply(status=304, headers={"etag": 'W/"2"', "last-modified": "Mon, 23 Nov 2026 09:00:00 GMT"})]
     found = await fetcher.fetch(server.url + "/feed", validators=Validators('W/"1"', "Mon, 23 Nov 2026 08:00:00 GMT"))
@@ -118,9 +115,6 @@ async def test_only_the_validators_that_there_are_are_sent(fetcher: Fetcher, ser
 
 async def test_304_to_an_unconditional_request_is_no_answer(fetcher: Fetcher, server: FeedServer) -> None:
     assert isinstance(await refusal(fetcher, server, reply(status=304)), SourceUnavailable)
-
-
-# redirects
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -169,9 +163,6 @@ async def test_private_addresses_are_refused_unless_allowed(server: FeedServer) 
         with pytest.raises(AddressRefused):
             await ask(fetcher, server, reply(FEED))
     assert server.requests == []
-
-
-# refusals
 
 
 @pytest.mark.parametrize(
@@ -244,9 +235,6 @@ async def test_a_date_to_wait_for_is_read_by_the_servers_own_clock(fetcher: Fetc
     error = await refusal(fetcher, server, reply(status=429, headers=headers))
     assert isinstance(error, SourceRateLimited)
     assert error.wait_s == 45.0
-
-
-# bodies that do not end well
 
 
 @pytest.mark.parametrize(
@@ -326,9 +314,6 @@ async def test_tls_where_there_is_none_is_unavailable(fetcher: Fetcher, server: 
 async def test_what_is_no_address_is_unavailable(fetcher: Fetcher, url: str) -> None:
     with pytest.raises(SourceUnavailable):
         await fetcher.fetch(url)
-
-
-# manners
 
 
 async def test_a_host_never_has_more_than_two_of_our_requests(fetcher: Fetcher, server: FeedServer) -> None:

@@ -34,10 +34,17 @@ def test_what_was_read_is_not_read_again() -> None:
     assert steps("20261123014500") == []
 
 
-def test_a_long_absence_is_made_up_for_by_a_day() -> None:
-    found = steps("20200101000000")
+def test_a_long_absence_is_made_up_for_by_a_day_and_the_rest_is_told() -> None:
+    found = follow(Response(url=f"{HOST}/lastupdate.txt", body=INDEX.encode(), fetched_at=NOON), "20261121011500")
     assert len(found) == 97
-    assert found[0][1] == "20261122014500"
+    assert found[0].place == "20261122014500"
+    assert [step.missed for step in found] == ["97 files before 2026-11-22 01:45 were left out: they are more than 24 h back", *[""] * 96]
+
+
+def test_after_a_day_nothing_is_missed() -> None:
+    found = follow(Response(url=f"{HOST}/lastupdate.txt", body=INDEX.encode(), fetched_at=NOON), "20261122013000")
+    assert len(found) == 97
+    assert not any(step.missed for step in found)
 
 
 def test_the_translated_edition_has_files_of_its_own() -> None:
