@@ -53,6 +53,7 @@ class Card(Struct, frozen=True):
     encoder: Encoder
     trained_at: datetime | None = None  # None in cards written before it was kept
     mean_of: list[str] = field(default_factory=list)  # revisions of the models whose mean the weights are; empty: they come from one training
+    taught_by: str = ""  # revision of the model whose answers stood in for missing labels; empty: none
     licence: str = ""
     intended_use: str = ""
     limits: list[str] = field(default_factory=list)

@@ -242,7 +242,7 @@ def model_promote(name: str, *, force: bool) -> None:
 def model_average(directories: tuple[str, ...], *, out: str | None) -> None:
     """Make the mean of trained models: on texts that none has seen it is better than each, and as fast.
 
-    The DIRECTORIES are folders of `yuqing train`, best with another `seed` in each configuration. Temperatures are fitted and scores measured anew: 10 minutes on two cores.
+    The DIRECTORIES are folders of `yuqing train`, trained with one `seed` and another `order` each. Temperatures are fitted and scores measured anew: 10 minutes on two cores.
     """
     from yuqing.training import average_models
 

@@ -132,6 +132,8 @@ def _card_lines(card: Card, directory: Path) -> Iterator[str]:
     yield f"  {'trained':<11}{card.trained_at.isoformat(timespec='seconds') if card.trained_at else 'not said'}"
     if card.mean_of:
         yield f"  {'mean of':<11}{', '.join(card.mean_of)}"
+    if card.taught_by:
+        yield f"  {'taught by':<11}{card.taught_by}"
     yield f"  {'licence':<11}{card.licence or 'not said'}"
     yield f"  {'for':<11}{card.intended_use or 'not said'}"
     yield "trained on"

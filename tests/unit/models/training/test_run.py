@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -43,6 +44,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 CONFIG = TrainConfig(epochs=2, max_tokens=64, rank=2, head_hidden=8, batch_rows=16, batch_tokens=512, average=0.5)
+LEARNS = msgspec.structs.replace(CONFIG, epochs=12, learning_rate=3e-3, head_learning_rate=1e-2, head_dropout=0.0, dropout=0.0, masked_share=0.0)
 
 
 def test_a_training_writes_a_folder_that_loads_as_a_model(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +86,31 @@ def test_trainings_in_another_order_have_a_mean_and_those_of_another_seed_have_n
     assert not (tmp_path / "none").exists()
 
 
+def without_sentiments() -> tuple[list[Row], list[Part]]:
+    """The rows with a sentiment on none that train."""
+    rows, parts = material()
+    return [msgspec.structs.replace(row, sentiment=None) if part is Part.TRAIN else row for row, part in zip(rows, parts, strict=True)], parts
+
+
+def test_a_teacher_answers_where_no_label_is(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(LEARNS, tmp_path / "teacher", base=base, device="cpu", threads=1)
+    monkeypatch.setattr(run, "material", without_sentiments)
+    alone = train(LEARNS, tmp_path / "alone", base=base, device="cpu", threads=1)
+    student = train(msgspec.structs.replace(LEARNS, teacher=str(tmp_path / "teacher"), teacher_weight=1.0), tmp_path / "student", base=base, device="cpu", threads=1)
+    assert (alone["taught_by"], student["taught_by"]) == ("", read_card(tmp_path / "teacher").revision)
+    assert right(student) > right(alone)
+    with pytest.raises(ModelLoadError, match="nobody"):
+        train(msgspec.structs.replace(LEARNS, teacher=str(tmp_path / "nobody")), tmp_path / "orphan", base=base, device="cpu", threads=1)
+
+
+def right(card: dict[str, Any]) -> float:
+    """Rows that are measured whose sentiment is right."""
+    return sum(float(score["rows"] * score["accuracy"]) for score in card["scores"]["sentiment"].values())
+
+
 def test_training_learns_what_can_be_learnt(base: Path, tmp_path: Path) -> None:
     heard: list[Progress] = []
-    config = msgspec.structs.replace(CONFIG, epochs=12, learning_rate=3e-3, head_learning_rate=1e-2, head_dropout=0.0, dropout=0.0, masked_share=0.0)
-    train(config, tmp_path / "run", base=base, device="cpu", threads=1, on_progress=heard.append)
+    train(LEARNS, tmp_path / "run", base=base, device="cpu", threads=1, on_progress=heard.append)
     assert heard[-1].loss < 0.8 * heard[0].loss
 
 
@@ -119,5 +142,7 @@ def test_a_wrong_configuration_is_a_clear_error(tmp_path: Path, content: str | N
         load_config(path)
 
 
-def test_the_shipped_configuration_is_read() -> None:
-    assert load_config(Path(run.__file__).with_name("default.toml")).name == "yuqing-e5-small"
+def test_the_shipped_configurations_are_read_and_have_a_mean() -> None:
+    default, taught = (load_config(Path(run.__file__).with_name(name)) for name in ("default.toml", "taught.toml"))
+    assert (default.name, default.seed) == (taught.name, taught.seed)
+    assert default.order != taught.order
